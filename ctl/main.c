@@ -38,7 +38,7 @@ static int main_args(struct run *r, struct args *a)
     return run_command(r, a);
 }
 
-static int main_parse(struct run *r, size_t n, const char *const *words)
+static int main_run_words(struct run *r, size_t n, const char *const *words)
 {
     struct args a;
     struct args_options defaults;
@@ -97,7 +97,7 @@ static int main_word(struct run *r, size_t n, const char *const *words)
         fputs("mailproxyctl: there is completion for bash, zsh and fish\n", r->err);
         return PROBLEM_USAGE;
     }
-    return main_parse(r, n, words);
+    return main_run_words(r, n, words);
 }
 
 int main(int argc, char **argv)

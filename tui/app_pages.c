@@ -82,7 +82,7 @@ void app_show_errors(struct app *a)
 
 /* ---- answers ---- */
 
-static void on_object(void *arg, const json_t *result, const struct client_error *error)
+static void on_page_object(void *arg, const json_t *result, const struct client_error *error)
 {
     struct app *a = arg;
     char text[256];
@@ -118,7 +118,7 @@ void app_look_up(struct app *a, const char *noun, const char *verb, const char *
     }
     a->wanted = c;
     json_t *params = json_pack("{s:s}", param, a->wanted_id);
-    if (node_ask(o.node, c->method, params, on_object, a))
+    if (node_ask(o.node, c->method, params, on_page_object, a))
         app_say(a, false, "%s", words);
     else
         app_say(a, true, "there is no connection");

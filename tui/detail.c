@@ -138,7 +138,7 @@ static void detail_replace(json_t **member, const json_t *value)
     *member = fresh;
 }
 
-static void on_object(void *arg, const json_t *result, const struct client_error *error)
+static void on_detail_object(void *arg, const json_t *result, const struct client_error *error)
 {
     struct detail *d = arg;
     d->why[0] = '\0';
@@ -177,7 +177,8 @@ static void on_stream(void *arg, const json_t *result, const struct client_error
 
 void detail_close(struct detail *d)
 {
-    rpc_client_answer_fn *const fns[] = {on_object, on_explain, on_sessions, on_history, on_stream};
+    rpc_client_answer_fn *const fns[] = {on_detail_object, on_explain, on_sessions, on_history,
+                                         on_stream};
     if (!d->node)
         return;
     for (size_t i = 0; i < ARRAY_LEN(fns); i++)
@@ -229,7 +230,7 @@ static void detail_ask(struct detail *d, const char *noun, const char *verb, jso
 static void detail_ask_all(struct detail *d, const struct detail_kind *k)
 {
     if (k->noun)
-        detail_ask(d, k->noun, "show", json_pack("{s:s}", k->param, d->id), on_object);
+        detail_ask(d, k->noun, "show", json_pack("{s:s}", k->param, d->id), on_detail_object);
     if (k->has_explain)
         detail_ask(d, "route", "explain", json_pack("{s:s}", "user", d->name), on_explain);
     if (k->has_history)

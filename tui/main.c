@@ -23,7 +23,7 @@
 /* Without a reason: ages and clocks go on. */
 #define MAIN_IDLE_MS 1000
 
-struct main_options {
+struct tui_options {
     struct app_options app;
     struct settings settings;
     char *path; /* of the settings; owned */
@@ -51,7 +51,7 @@ static int main_usage_error(const char *what, const char *value)
     return 2;
 }
 
-static int main_interval(struct main_options *o, const char *value)
+static int main_interval(struct tui_options *o, const char *value)
 {
     uint64_t ms;
     AUTO_FREE char *seconds = str_printf("%ss", value);
@@ -65,7 +65,7 @@ static int main_interval(struct main_options *o, const char *value)
 }
 
 /* Returns an exit status to end with, or -1 to go on. */
-static int main_option(struct main_options *o, int opt, const char *value)
+static int main_option(struct tui_options *o, int opt, const char *value)
 {
     switch (opt) {
     case 's':
@@ -102,7 +102,7 @@ static int main_option(struct main_options *o, int opt, const char *value)
     }
 }
 
-static int main_parse(int argc, char **argv, struct main_options *o)
+static int main_read_options(int argc, char **argv, struct tui_options *o)
 {
     static const struct option longs[] = {
         {"socket", required_argument, NULL, 's'},
@@ -251,7 +251,7 @@ static int main_run(struct app *a)
     return 0;
 }
 
-static int main_open(struct main_options *o)
+static int main_open(struct tui_options *o)
 {
     const char *no_color = getenv("NO_COLOR");
     const struct term_options term = {
@@ -268,7 +268,7 @@ static int main_open(struct main_options *o)
 
 int main(int argc, char **argv)
 {
-    struct main_options o = {.app.screen = -1};
+    struct tui_options o = {.app.screen = -1};
     static struct app app;
     process_open_standard(true);
     (void)signal(SIGPIPE, SIG_IGN);
@@ -279,7 +279,7 @@ int main(int argc, char **argv)
     if (o.path && settings_load(&o.settings, o.path, &error) < 0)
         fprintf(stderr, "mailproxy-tui: %s; going on without it\n", error ? error : "no settings");
     bool was_ascii = o.settings.is_ascii;
-    int status = main_parse(argc, argv, &o);
+    int status = main_read_options(argc, argv, &o);
     if (status < 0)
         status = main_open(&o);
     if (status >= 0) {

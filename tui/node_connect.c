@@ -69,7 +69,7 @@ static void whole_lost(struct node *whole, size_t place)
     node_forget_questions(whole);
 }
 
-static void on_connected(void *arg)
+static void on_node_connected(void *arg)
 {
     struct node *n = arg;
     const struct client_hello *h = rpc_client_hello(n->rpc);
@@ -90,7 +90,7 @@ static void on_connected(void *arg)
         whole_greeted(n->whole, n->place);
 }
 
-static void on_lost(void *arg, const char *why, const char *hint)
+static void on_node_lost(void *arg, const char *why, const char *hint)
 {
     struct node *n = arg;
     (void)str_copy(n->why, sizeof(n->why), str_of(why));
@@ -127,7 +127,7 @@ int node_init(struct node *n, const char *path)
         return -ERR_NOMEM;
     (void)str_copy(n->label, sizeof(n->label), str_of(path));
     const struct rpc_client_ops ops = {
-        .connected = on_connected, .lost = on_lost, .event = node_on_event, .arg = n};
+        .connected = on_node_connected, .lost = on_node_lost, .event = node_on_event, .arg = n};
     return rpc_client_new(path, &ops, &n->rpc);
 }
 

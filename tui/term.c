@@ -149,13 +149,13 @@ static void on_crash(int number)
     (void)raise(number);
 }
 
-static void on_end(int number)
+static void on_end_signal(int number)
 {
     (void)number;
     has_end = 1;
 }
 
-static void on_stop(int number)
+static void on_stop_signal(int number)
 {
     (void)number;
     has_stop = 1;
@@ -183,8 +183,8 @@ static void term_catch_all(void)
     const stack_t own = {.ss_sp = stack, .ss_size = sizeof(stack)};
     (void)sigaltstack(&own, NULL);
     term_catch(crashes, ARRAY_LEN(crashes), on_crash, (int)SA_RESETHAND | SA_ONSTACK);
-    term_catch(ends, ARRAY_LEN(ends), on_end, 0);
-    term_catch(stops, ARRAY_LEN(stops), on_stop, 0);
+    term_catch(ends, ARRAY_LEN(ends), on_end_signal, 0);
+    term_catch(stops, ARRAY_LEN(stops), on_stop_signal, 0);
     term_catch(continues, ARRAY_LEN(continues), on_continue, 0);
 }
 

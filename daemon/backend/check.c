@@ -15,7 +15,7 @@
 
 /* One protocol of a backend. */
 struct check_part {
-    struct check *check;
+    struct backend_check *check;
     struct probe probe;
     struct loop_timer timer;
     enum backend_health state;
@@ -27,7 +27,7 @@ struct check_part {
 };
 
 /* One backend. */
-struct check {
+struct backend_check {
     struct list link;
     struct checks *all;
     struct backend *backend;          /* one reference */
@@ -105,7 +105,7 @@ static unsigned health_protocols(const struct pools *pools, const struct config_
 /* By the clock: not what an operator took out. */
 static bool check_is_due(const struct check_part *part)
 {
-    const struct check *k = part->check;
+    const struct backend_check *k = part->check;
     return part->is_used && k->pool->config->check.is_on &&
            atomic_load(&k->backend->admin) != BACKEND_DISABLED;
 }
@@ -141,7 +141,7 @@ static void check_schedule_next(struct check_part *part)
 
 /* ---- findings ---- */
 
-static void check_tell(struct check *k)
+static void check_tell(struct backend_check *k)
 {
     enum backend_health h = atomic_load(&k->backend->health);
     unsigned protocols = atomic_load(&k->backend->down_protocols);
@@ -155,7 +155,7 @@ static void check_tell(struct check *k)
 /* One finding counts at once when nothing was known, else only with enough others in a row. */
 static void check_judge(struct check_part *part, enum back_failure f)
 {
-    const struct check *k = part->check;
+    const struct backend_check *k = part->check;
     const struct config_check *c = &k->pool->config->check;
     enum backend_health found = f == BACK_FAIL_NONE ? BACKEND_UP : BACKEND_DOWN;
     if (back_failure_is_ours(f))
@@ -173,7 +173,7 @@ static void check_judge(struct check_part *part, enum back_failure f)
 }
 
 /* The backend is up when any of its protocols is, and down when all of them are. */
-static void check_publish(struct check *k, const char *text)
+static void check_publish(struct backend_check *k, const char *text)
 {
     unsigned down = 0, used = 0;
     bool is_any_up = false;
@@ -223,7 +223,7 @@ static void check_note_waiter(struct check_waiter *w, unsigned proto, enum back_
 
 /* Who hears of it may take the backend out of its pool, and the check with it: nothing of the check
  * is touched after the answers. */
-static void check_answer_waiters(struct check *k, unsigned proto, enum back_failure f,
+static void check_answer_waiters(struct backend_check *k, unsigned proto, enum back_failure f,
                                  const char *text)
 {
     struct backend *b = backend_ref(k->backend);
@@ -255,7 +255,7 @@ static bool check_has_trouble(const struct check_part *part)
 
 static void check_share(const struct check_part *part, enum back_failure f)
 {
-    const struct check *k = part->check;
+    const struct backend_check *k = part->check;
     const struct check_sharing *s = &k->all->sharing;
     enum proto_id proto = (enum proto_id)(part - k->parts);
     char capabilities[BACKEND_CAPS_MAX];
@@ -273,7 +273,7 @@ static void check_share(const struct check_part *part, enum back_failure f)
 
 static void check_take_shared(struct check_part *part, const struct check_finding *f)
 {
-    const struct check *k = part->check;
+    const struct backend_check *k = part->check;
     struct backend *b = k->backend;
     enum proto_id proto = (enum proto_id)(part - k->parts);
     const struct backend_failure none = {.wall_ms = clock_wall_ms() - f->age_ms, .is_check = true};
@@ -309,7 +309,7 @@ static void check_log_ours(struct checks *c, const struct backend *b, const char
 static void on_found(struct probe *p, enum back_failure f, const char *text)
 {
     struct check_part *part = CONTAINER_OF(p, struct check_part, probe);
-    struct check *k = part->check;
+    struct backend_check *k = part->check;
     if (back_failure_is_ours(f))
         check_log_ours(k->all, k->backend, text);
     struct backend_failure note = {.wall_ms = clock_wall_ms(), .failure = f, .is_check = true};
@@ -333,7 +333,7 @@ static void on_found(struct probe *p, enum back_failure f, const char *text)
 
 static int check_begin(struct check_part *part)
 {
-    const struct check *k = part->check;
+    const struct backend_check *k = part->check;
     const struct probe_spec spec = {
         .loop = k->all->loop,
         .resolver = k->all->resolver,
@@ -357,10 +357,10 @@ static void check_begin_due(struct check_part *part)
     }
 }
 
-static void on_timer(struct loop_timer *t)
+static void on_check_timer(struct loop_timer *t)
 {
     struct check_part *part = CONTAINER_OF(t, struct check_part, timer);
-    const struct check *k = part->check;
+    const struct backend_check *k = part->check;
     const struct check_sharing *s = &k->all->sharing;
     part->is_scheduled = false;
     if (check_is_due(part))
@@ -374,19 +374,19 @@ static void on_timer(struct loop_timer *t)
 
 /* ---- one backend ---- */
 
-static struct check *health_find(const struct checks *c, const struct backend *b)
+static struct backend_check *health_find(const struct checks *c, const struct backend *b)
 {
     LIST_FOREACH (it, &c->list) {
-        struct check *k = LIST_ITEM(it, struct check, link);
+        struct backend_check *k = LIST_ITEM(it, struct backend_check, link);
         if (k->backend == b)
             return k;
     }
     return NULL;
 }
 
-static struct check *check_new(struct checks *c, struct backend *b)
+static struct backend_check *check_new(struct checks *c, struct backend *b)
 {
-    struct check *k = calloc(1, sizeof(*k));
+    struct backend_check *k = calloc(1, sizeof(*k));
     if (!k)
         return NULL;
     k->all = c;
@@ -395,14 +395,14 @@ static struct check *check_new(struct checks *c, struct backend *b)
     k->told_protocols = atomic_load(&b->down_protocols);
     for (size_t i = 0; i < PROTO_COUNT; i++) {
         k->parts[i].check = k;
-        loop_timer_init(&k->parts[i].timer, on_timer);
+        loop_timer_init(&k->parts[i].timer, on_check_timer);
     }
     list_init(&k->waiters);
     list_add_tail(&c->list, &k->link);
     return k;
 }
 
-static void check_free(struct check *k, int err)
+static void check_free(struct backend_check *k, int err)
 {
     list_del(&k->link);
     for (size_t i = 0; i < PROTO_COUNT; i++) {
@@ -448,7 +448,7 @@ static void checks_follow_pool(struct checks *c, const struct pool *p)
     unsigned used = health_protocols(c->pools, p->config);
     for (size_t i = 0; i < p->n_members; i++) {
         const struct pool_member *m = &p->members[i], *old;
-        struct check *k = health_find(c, m->backend);
+        struct backend_check *k = health_find(c, m->backend);
         if (!k)
             k = check_new(c, m->backend);
         if (!k) {
@@ -474,11 +474,11 @@ void checks_configure(struct checks *c, struct pools *pools)
     struct pools *old = c->pools;
     c->pools = pools_ref(pools);
     LIST_FOREACH (it, &c->list)
-        LIST_ITEM(it, struct check, link)->is_wanted = false;
+        LIST_ITEM(it, struct backend_check, link)->is_wanted = false;
     for (size_t i = 0; i < pools->n; i++)
         checks_follow_pool(c, &pools->v[i]);
     LIST_FOREACH_SAFE (it, &c->list) {
-        struct check *k = LIST_ITEM(it, struct check, link);
+        struct backend_check *k = LIST_ITEM(it, struct backend_check, link);
         if (!k->is_wanted)
             check_free(k, -ERR_NO_BACKEND);
     }
@@ -486,12 +486,12 @@ void checks_configure(struct checks *c, struct pools *pools)
 }
 
 /* Changes that logins found, and backends that operators took back in. */
-static void on_look(struct loop_timer *t)
+static void on_check_look(struct loop_timer *t)
 {
     struct checks *c = CONTAINER_OF(t, struct checks, look);
     loop_timer_set(c->loop, t, CHECK_LOOK_MS);
     LIST_FOREACH_SAFE (it, &c->list) {
-        struct check *k = LIST_ITEM(it, struct check, link);
+        struct backend_check *k = LIST_ITEM(it, struct backend_check, link);
         for (size_t i = 0; i < PROTO_COUNT; i++) {
             struct check_part *part = &k->parts[i];
             if (!part->is_scheduled && !part->is_asked && !probe_is_running(&part->probe) &&
@@ -510,7 +510,7 @@ int checks_new(struct loop *l, struct resolver *r, void (*on_changed)(void *arg,
         return -ERR_NOMEM;
     *c = (struct checks){.loop = l, .resolver = r, .on_changed = on_changed, .arg = arg};
     list_init(&c->list);
-    loop_timer_init(&c->look, on_look);
+    loop_timer_init(&c->look, on_check_look);
     loop_timer_set(l, &c->look, CHECK_LOOK_MS);
     *ret = c;
     return 0;
@@ -521,7 +521,7 @@ void checks_free(struct checks *c)
     if (!c)
         return;
     LIST_FOREACH_SAFE (it, &c->list)
-        check_free(LIST_ITEM(it, struct check, link), -ERR_SHUTDOWN);
+        check_free(LIST_ITEM(it, struct backend_check, link), -ERR_SHUTDOWN);
     loop_timer_cancel(c->loop, &c->look);
     pools_unref(c->pools);
     free(c);
@@ -532,14 +532,15 @@ void checks_share(struct checks *c, const struct check_sharing *s)
     c->sharing = s ? *s : (struct check_sharing){0};
     LIST_FOREACH (it, &c->list)
         for (size_t i = 0; !s && i < PROTO_COUNT; i++)
-            LIST_ITEM(it, struct check, link)->parts[i].is_asked = false; /* on_look goes on */
+            LIST_ITEM(it, struct backend_check, link)->parts[i].is_asked =
+                false; /* on_check_look goes on */
 }
 
 void checks_heard(struct checks *c, const char *pool, const char *backend, enum proto_id proto,
                   const struct check_finding *f)
 {
     const struct pool_member *m = c->pools ? pools_member(c->pools, pool, backend, NULL) : NULL;
-    struct check *k = m ? health_find(c, m->backend) : NULL;
+    struct backend_check *k = m ? health_find(c, m->backend) : NULL;
     struct check_part *part = k ? &k->parts[proto] : NULL;
     if (!part || !part->is_asked)
         return; /* it was checked meanwhile, or is gone */
@@ -554,7 +555,7 @@ void checks_heard(struct checks *c, const char *pool, const char *backend, enum 
 /* ---- by hand ---- */
 
 /* Begins whatever does not run yet. What cannot begin fails the check. */
-static void check_begin_all(struct check *k, struct check_waiter *w)
+static void check_begin_all(struct backend_check *k, struct check_waiter *w)
 {
     for (unsigned i = 0; i < PROTO_COUNT; i++) {
         if (!k->parts[i].is_used)
@@ -571,7 +572,7 @@ int check_now(struct checks *c, const char *pool, const char *name,
               void (*cb)(void *arg, const struct check_result *r), void *arg)
 {
     const struct pool_member *m = c->pools ? pools_member(c->pools, pool, name, NULL) : NULL;
-    struct check *k = m ? health_find(c, m->backend) : NULL;
+    struct backend_check *k = m ? health_find(c, m->backend) : NULL;
     if (!k)
         return -ERR_NO_BACKEND;
     if (health_protocols(c->pools, k->pool->config) == 0)

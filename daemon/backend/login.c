@@ -39,7 +39,7 @@ struct login {
 
 static void login_connect_next(struct login *l);
 static void login_connected(struct login *l);
-static void on_start(struct loop_deferred *d);
+static void on_login_start(struct loop_deferred *d);
 
 /* ---- end ---- */
 
@@ -53,7 +53,7 @@ static void login_free(struct login *l)
     free(l);
 }
 
-static void on_dead(struct loop_deferred *d)
+static void on_login_dead(struct loop_deferred *d)
 {
     login_free(LIST_ITEM(d, struct login, later));
 }
@@ -92,7 +92,7 @@ static void login_begin_again(struct login *l)
     l->n_addrs = l->next_addr = 0;
     l->is_resumed = false;
     l->phase = LOGIN_RESOLVE;
-    l->later.fn = on_start;
+    l->later.fn = on_login_start;
     loop_defer(l->spec.loop, &l->later);
 }
 
@@ -141,7 +141,7 @@ void login_cancel(struct login *l)
         return;
     login_stop(l);
     conn_close(l->spec.conn);
-    l->later.fn = on_dead;
+    l->later.fn = on_login_dead;
     loop_defer(l->spec.loop, &l->later);
 }
 
@@ -175,7 +175,7 @@ static void login_arm(struct login *l, uint64_t ms)
         loop_timer_set(l->spec.loop, &l->timer, ms);
 }
 
-static void on_timeout(struct loop_timer *t)
+static void on_login_timeout(struct loop_timer *t)
 {
     static const char *const phases[] = {"resolve", "connect", "tls"};
     struct login *l = CONTAINER_OF(t, struct login, timer);
@@ -307,7 +307,7 @@ static bool login_heard_first(struct login *l, int err)
     return l->phase == LOGIN_DIALOGUE;
 }
 
-static void on_readable(struct conn *c)
+static void on_login_readable(struct conn *c)
 {
     struct login *l = c->owner;
     bool is_open = l->phase == LOGIN_DIALOGUE || (l->phase == LOGIN_CONNECT && l->is_unheard);
@@ -330,7 +330,7 @@ static void on_readable(struct conn *c)
     }
 }
 
-static void on_secured(struct conn *c, int err)
+static void on_login_secured(struct conn *c, int err)
 {
     struct login *l = c->owner;
     if (l->phase == LOGIN_OVER)
@@ -350,7 +350,7 @@ static void on_secured(struct conn *c, int err)
 
 /* ---- connection ---- */
 
-static void on_connected(struct conn *c, int err)
+static void on_login_connected(struct conn *c, int err)
 {
     struct login *l = c->owner;
     AUTO_BUF header = BUF_INIT;
@@ -373,9 +373,9 @@ static void on_connected(struct conn *c, int err)
 }
 
 static const struct conn_ops login_ops = {
-    .connected = on_connected,
-    .secured = on_secured,
-    .readable = on_readable,
+    .connected = on_login_connected,
+    .secured = on_login_secured,
+    .readable = on_login_readable,
 };
 
 /* An address gets its share of the time that is left, the last one all of it. */
@@ -420,7 +420,7 @@ static void login_take_addresses(struct login *l, const struct addr *addrs, size
     }
 }
 
-static void on_resolved(void *arg, int err, const struct addr *addrs, size_t n)
+static void on_login_resolved(void *arg, int err, const struct addr *addrs, size_t n)
 {
     struct login *l = arg;
     l->query = NULL;
@@ -437,7 +437,7 @@ static void on_resolved(void *arg, int err, const struct addr *addrs, size_t n)
         login_connect_next(l);
 }
 
-static void on_start(struct loop_deferred *d)
+static void on_login_start(struct loop_deferred *d)
 {
     struct login *l = LIST_ITEM(d, struct login, later);
     login_enter(l, LOGIN_RESOLVE, l->spec.connect_ms);
@@ -455,10 +455,10 @@ static void on_start(struct loop_deferred *d)
     login_arm(l, login_left_ms(l));
     struct addr fixed; /* mostly: what an auth server answers is no name */
     if (addr_parse_ip(str_of(l->spec.host), &fixed) == 0) {
-        on_resolved(l, 0, &fixed, 1);
+        on_login_resolved(l, 0, &fixed, 1);
         return;
     }
-    l->query = resolver_lookup(l->spec.resolver, l->spec.host, on_resolved, l);
+    l->query = resolver_lookup(l->spec.resolver, l->spec.host, on_login_resolved, l);
     if (!l->query)
         login_fail(l, BACK_FAIL_SHORTAGE, "resolve", -ERR_NOMEM);
 }
@@ -509,15 +509,15 @@ int login_start(const struct login_spec *spec, struct login **ret)
         return -ERR_NOMEM;
     login_take_spec(l, spec);
     conn_init(spec->conn, spec->loop, &login_ops, l);
-    loop_timer_init(&l->timer, on_timeout);
+    loop_timer_init(&l->timer, on_login_timeout);
     list_init(&l->later.link);
-    l->later.fn = on_start;
+    l->later.fn = on_login_start;
     loop_defer(spec->loop, &l->later);
     *ret = l;
     return 0;
 }
 
-static void on_resume(struct loop_deferred *d)
+static void on_login_resume(struct loop_deferred *d)
 {
     struct login *l = LIST_ITEM(d, struct login, later);
     if (login_tell(l, "login"))
@@ -536,7 +536,7 @@ int login_resume(struct login *l, const struct login_spec *spec)
     l->outcome.connect_us = 0;
     login_enter(l, LOGIN_DIALOGUE, spec->login_ms);
     login_arm(l, login_left_ms(l));
-    l->later.fn = on_resume;
+    l->later.fn = on_login_resume;
     loop_defer(spec->loop, &l->later);
     return 0;
 }

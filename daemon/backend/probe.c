@@ -24,7 +24,7 @@ static void probe_learn(struct probe *p, const struct login_outcome *o)
     atomic_store_explicit(&b->check_us, o->total_us, memory_order_relaxed);
 }
 
-static void on_login(void *arg, struct login_outcome *o)
+static void on_probe_login(void *arg, struct login_outcome *o)
 {
     struct probe *p = arg;
     struct pools *pools = p->spec.pools;
@@ -68,7 +68,7 @@ int probe_begin(struct probe *p, const struct probe_spec *spec)
                 .is_auth_forced = c->smtp_auth == CONFIG_SMTP_AUTH_FORCED,
                 .server_name = config->server_name},
         .total_ms = c->check.timeout_ms ? c->check.timeout_ms : PROBE_TIMEOUT_MS,
-        .done = on_login,
+        .done = on_probe_login,
         .arg = p,
     };
     login_spec_to(&login, pool, spec->member, &source);

@@ -47,7 +47,7 @@ struct warm_key {
 
 /* ---- one connection ---- */
 
-static void on_dead(struct loop_deferred *d)
+static void on_warm_dead(struct loop_deferred *d)
 {
     free(CONTAINER_OF(d, struct warm_conn, dead));
 }
@@ -68,7 +68,7 @@ static void warm_close(struct warm_conn *c)
     warm_drop(c);
 }
 
-static void on_ready(void *arg)
+static void on_warm_ready(void *arg)
 {
     struct warm_conn *c = arg;
     struct warm *w = c->place->warm;
@@ -111,13 +111,13 @@ static int warm_open(struct warm_place *p)
                 .server_name = config->server_name},
         .connect_ms = config->timeouts.connect_ms,
         .login_ms = config->timeouts.login_ms,
-        .ready = on_ready,
+        .ready = on_warm_ready,
         .done = on_done,
         .arg = conn,
     };
     login_spec_to(&spec, p->pool, p->member, &source);
     conn->place = p;
-    conn->dead.fn = on_dead;
+    conn->dead.fn = on_warm_dead;
     list_init(&conn->dead.link);
     int err = login_start(&spec, &conn->login);
     if (err < 0) {
@@ -162,7 +162,7 @@ static struct warm_place *warm_add_place(struct warm *w, const struct warm_key *
 
 /* ---- all ---- */
 
-static void on_tick(struct loop_timer *t)
+static void on_warm_tick(struct loop_timer *t)
 {
     struct warm *w = CONTAINER_OF(t, struct warm, timer);
     void *p;
@@ -177,7 +177,7 @@ int warm_new(struct loop *l, struct resolver *r, struct warm **ret)
     if (!w)
         return -ERR_NOMEM;
     *w = (struct warm){.loop = l, .resolver = r};
-    loop_timer_init(&w->timer, on_tick);
+    loop_timer_init(&w->timer, on_warm_tick);
     *ret = w;
     return 0;
 }

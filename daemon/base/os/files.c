@@ -16,21 +16,21 @@
 struct files {
     unsigned refs; /* atomic */
     bool is_closed;
-    struct map by_path; /* struct content */
+    struct map by_path; /* struct file_content */
 };
 
 /* Pages of its own: they can be kept out of dumps, and are given back at once. */
-struct content {
+struct file_content {
     size_t size; /* of the pages */
     size_t n;
     struct file_stamp stamp; /* zeros when it is from no file */
     char bytes[];
 };
 
-static struct content *file_content_new(size_t n)
+static struct file_content *file_content_new(size_t n)
 {
-    size_t size = sizeof(struct content) + n + 1;
-    struct content *c =
+    size_t size = sizeof(struct file_content) + n + 1;
+    struct file_content *c =
         mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (c == MAP_FAILED)
         return NULL;
@@ -40,7 +40,7 @@ static struct content *file_content_new(size_t n)
     return c;
 }
 
-static void content_free(struct content *c)
+static void file_content_free(struct file_content *c)
 {
     if (!c)
         return;
@@ -97,24 +97,24 @@ void files_unref(struct files *f)
     if (!f || __atomic_fetch_sub(&f->refs, 1, __ATOMIC_ACQ_REL) != 1)
         return;
     while (map_next(&f->by_path, &pos, &path, &content))
-        content_free(content);
+        file_content_free(content);
     map_fini(&f->by_path);
     free(f);
 }
 
 /* Takes c over. */
-static int files_add(struct files *f, struct str path, struct content *c)
+static int files_add(struct files *f, struct str path, struct file_content *c)
 {
     int err = map_get(&f->by_path, path) ? -ERR_EXISTS : map_put(&f->by_path, path, c, NULL);
     if (err < 0)
-        content_free(c);
+        file_content_free(c);
     return err;
 }
 
 int files_put_stamped(struct files *f, struct str path, struct str content,
                       const struct file_stamp *stamp)
 {
-    struct content *c = file_content_new(content.n);
+    struct file_content *c = file_content_new(content.n);
     if (!c)
         return -ERR_NOMEM;
     if (content.n)
@@ -136,9 +136,9 @@ static int files_fail(int failed)
 }
 
 /* A file may shrink or grow while it is read: what is there counts, up to the limit. */
-static int files_load(int fd, size_t size, struct content **ret)
+static int files_load(int fd, size_t size, struct file_content **ret)
 {
-    struct content *c = file_content_new(size);
+    struct file_content *c = file_content_new(size);
     size_t at = 0;
     ssize_t n = 1;
     if (!c)
@@ -152,7 +152,7 @@ static int files_load(int fd, size_t size, struct content **ret)
     }
     if (n < 0) {
         int failed = errno;
-        content_free(c);
+        file_content_free(c);
         return files_fail(failed);
     }
     c->n = at;
@@ -160,7 +160,7 @@ static int files_load(int fd, size_t size, struct content **ret)
     return 0;
 }
 
-static int files_load_path(const char *path, struct content **ret)
+static int files_load_path(const char *path, struct file_content **ret)
 {
     struct stat st;
     AUTO_CLOSE int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
@@ -178,7 +178,7 @@ static int files_load_path(const char *path, struct content **ret)
 
 int files_read(struct files *f, const char *path, struct str *ret)
 {
-    struct content *c = map_get(&f->by_path, str_of(path));
+    struct file_content *c = map_get(&f->by_path, str_of(path));
     if (!c && f->is_closed)
         return files_fail(ENOENT);
     int err = c ? 0 : files_load_path(path, &c);
@@ -191,7 +191,7 @@ int files_read(struct files *f, const char *path, struct str *ret)
 
 void files_stamp(const struct files *f, const char *path, struct file_stamp *ret)
 {
-    const struct content *c = map_get(&f->by_path, str_of(path));
+    const struct file_content *c = map_get(&f->by_path, str_of(path));
     *ret = c ? c->stamp : (struct file_stamp){0};
 }
 
@@ -205,7 +205,7 @@ bool files_next(const struct files *f, size_t *pos, struct str *ret_path, struct
     void *value;
     if (!map_next(&f->by_path, pos, ret_path, &value))
         return false;
-    const struct content *c = value;
+    const struct file_content *c = value;
     *ret_content = str_n(c->bytes, c->n);
     return true;
 }

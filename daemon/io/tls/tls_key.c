@@ -209,7 +209,7 @@ static int on_sign(gnutls_privkey_t key, gnutls_sign_algorithm_t algo, void *arg
     return 0;
 }
 
-static int on_info(gnutls_privkey_t key, unsigned flags, void *arg)
+static int on_key_info(gnutls_privkey_t key, unsigned flags, void *arg)
 {
     (void)key;
     const struct tls_key *k = arg;
@@ -233,7 +233,7 @@ int tls_key_import(struct tls_key *k, gnutls_privkey_t *ret)
     gnutls_privkey_t key = NULL;
     int rc = gnutls_privkey_init(&key);
     if (rc == 0)
-        rc = gnutls_privkey_import_ext4(key, k, on_sign, on_sign, NULL, on_deinit, on_info, 0);
+        rc = gnutls_privkey_import_ext4(key, k, on_sign, on_sign, NULL, on_deinit, on_key_info, 0);
     if (rc < 0) {
         if (key)
             gnutls_privkey_deinit(key);
