@@ -35,10 +35,12 @@ static int change_edit(struct backend_change *ch)
     int err = runtime_edit_copy(&now, &e->now);
     if (err == 0)
         err = runtime_edit_copy(&stored, &e->stored);
+    if (err == 0 && ch->edit->check)
+        err = ch->edit->check(ch);
     if (err == 0)
-        err = ch->edit(ch, &e->now);
+        err = ch->edit->apply(ch, &e->now);
     if (err == 0 && !request_bool(ch->work.request, "until_restart"))
-        err = ch->edit(ch, &e->stored);
+        err = ch->edit->apply(ch, &e->stored);
     ch->is_stored = ch->is_row_bad || !runtime_edit_is_equal(&stored, &e->stored);
     ch->is_changed = ch->is_stored || !runtime_edit_is_equal(&now, &e->now);
     return err;
@@ -197,7 +199,7 @@ static struct backend_change *change_new(struct request *r, char *pool, char *na
 }
 
 void change_post(struct request *r, char *pool, char *name, struct backend *b, bool is_rebuilt,
-                 int (*edit)(struct backend_change *ch, struct runtime_edit *e))
+                 const struct backend_edit *edit)
 {
     struct backend_change *ch = change_new(r, pool, name, b);
     if (!ch)
@@ -219,7 +221,7 @@ int change_set_admin(struct backend_change *ch, struct runtime_edit *e, enum bac
     return 0;
 }
 
-static int edit_state(struct backend_change *ch, struct runtime_edit *e)
+static int apply_state(struct backend_change *ch, struct runtime_edit *e)
 {
     return change_set_admin(ch, e, ch->states->admin);
 }
@@ -227,6 +229,7 @@ static int edit_state(struct backend_change *ch, struct runtime_edit *e)
 /* The next one, which is there. */
 static void states_post(struct backend_states *s)
 {
+    static const struct backend_edit edit = {.apply = apply_state};
     struct request *r = s->request;
     const struct target *t = &s->targets.v[s->i];
     struct backend_change *ch =
@@ -235,7 +238,7 @@ static void states_post(struct backend_states *s)
         states_free(s);
         return;
     }
-    ch->edit = edit_state;
+    ch->edit = &edit;
     ch->states = s;
     work_post(&ch->work, &request_control(r)->config_queue);
 }
@@ -271,8 +274,7 @@ void backends_set(struct request *r, struct targets *t, enum backend_admin admin
     states_post(s);
 }
 
-void change_start(struct request *r, bool is_rebuilt,
-                  int (*edit)(struct backend_change *ch, struct runtime_edit *e))
+void change_start(struct request *r, bool is_rebuilt, const struct backend_edit *edit)
 {
     struct target t;
     if (target_find(r, request_text(r, "name"), &t) < 0)

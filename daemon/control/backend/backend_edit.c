@@ -8,21 +8,7 @@
 
 /* ---- values ---- */
 
-static int edit_host_to(struct backend_change *ch, struct runtime_edit *e, const char *host)
-{
-    char *copy = NULL;
-    const char *fault = config_host_fault(host);
-    if (fault)
-        return change_refuse(ch, -ERR_BAD_PARAM, str_printf("host: \"%.256s\" %s", host, fault));
-    bool is_edit = !ch->file || strcmp(ch->file->host, host) != 0;
-    if (is_edit && !(copy = str_dup_c(host)))
-        return -ERR_NOMEM;
-    free(e->edit.host);
-    e->edit.host = copy;
-    return 0;
-}
-
-static int edit_needs_member(struct backend_change *ch)
+static int check_needs_member(struct backend_change *ch)
 {
     if (ch->member)
         return 0;
@@ -30,59 +16,78 @@ static int edit_needs_member(struct backend_change *ch)
                          str_printf("%s is in no pool: it has only a state", ch->name));
 }
 
-/* What the request gives; no edit where it is what the file says. */
-static int edit_given(struct backend_change *ch, struct runtime_edit *e)
+/* What the request gives. */
+static int check_given(struct backend_change *ch)
 {
     const struct request *r = ch->work.request;
+    struct backend_given *g = &ch->given;
+    const char *ports = request_text(r, "ports"), *tls = request_text(r, "tls");
+    uint64_t weight = request_number(r, "weight", 0), most = request_number(r, "max_sessions", 0);
+    char *error = NULL;
+    *g = (struct backend_given){.host = request_text(r, "host"),
+                                .has_tls = tls != NULL,
+                                .has_weight = request_has(r, "weight"),
+                                .has_max_sessions = request_has(r, "max_sessions"),
+                                .weight = (uint32_t)weight,
+                                .max_sessions = (uint32_t)most};
+    const char *fault = g->host ? config_host_fault(g->host) : NULL;
+    if (fault)
+        return change_refuse(ch, -ERR_BAD_PARAM, str_printf("host: \"%.256s\" %s", g->host, fault));
+    if (ports && backend_ports_parse(ports, g->ports, &error) < 0)
+        return change_refuse(ch, -ERR_BAD_PARAM, error);
+    if (tls && config_backend_tls_find(tls, &g->tls) < 0)
+        return change_refuse(ch, -ERR_BAD_PARAM,
+                             str_dup_c("tls is one of pool, off, starttls, implicit"));
+    if (weight > RUNTIME_WEIGHT_MAX)
+        return change_refuse(ch, -ERR_BAD_PARAM,
+                             str_printf("weight is 0 to %d", RUNTIME_WEIGHT_MAX));
+    if (most > RUNTIME_MAX_SESSIONS_MAX)
+        return change_refuse(
+            ch, -ERR_BAD_PARAM,
+            str_printf("max_sessions is 0 (no limit) to %d", RUNTIME_MAX_SESSIONS_MAX));
+    return 0;
+}
+
+/* No edit where it is what the file says. */
+static int apply_given(struct backend_change *ch, struct runtime_edit *e)
+{
+    const struct backend_given *g = &ch->given;
     const struct config_backend *file = ch->file;
-    const char *host = request_text(r, "host"), *ports = request_text(r, "ports");
-    const char *tls = request_text(r, "tls");
-    int err = host ? edit_host_to(ch, e, host) : 0;
-    if (err < 0)
-        return err;
-    if (ports) {
-        uint16_t v[PROTO_COUNT];
-        char *error = NULL;
-        if (backend_ports_parse(ports, v, &error) < 0)
-            return change_refuse(ch, -ERR_BAD_PARAM, error);
-        for (int i = 0; i < PROTO_COUNT; i++)
-            if (v[i])
-                e->edit.ports[i] = file && file->ports[i] == v[i] ? 0 : v[i];
+    if (g->host) {
+        char *host = NULL;
+        bool is_edit = !file || strcmp(file->host, g->host) != 0;
+        if (is_edit && !(host = str_dup_c(g->host)))
+            return -ERR_NOMEM;
+        free(e->edit.host);
+        e->edit.host = host;
     }
-    if (tls) {
-        if (config_backend_tls_find(tls, &e->edit.tls) < 0)
-            return change_refuse(ch, -ERR_BAD_PARAM,
-                                 str_dup_c("tls is one of pool, off, starttls, implicit"));
-        e->edit.has_tls = e->edit.tls != (file ? file->tls : BACKEND_TLS_POOL);
+    for (int i = 0; i < PROTO_COUNT; i++)
+        if (g->ports[i])
+            e->edit.ports[i] = file && file->ports[i] == g->ports[i] ? 0 : g->ports[i];
+    if (g->has_tls) {
+        e->edit.tls = g->tls;
+        e->edit.has_tls = g->tls != (file ? file->tls : BACKEND_TLS_POOL);
     }
-    if (request_has(r, "weight")) {
-        uint64_t weight = request_number(r, "weight", 0);
-        if (weight > RUNTIME_WEIGHT_MAX)
-            return change_refuse(ch, -ERR_BAD_PARAM,
-                                 str_printf("weight is 0 to %d", RUNTIME_WEIGHT_MAX));
-        e->edit.weight = file && file->weight == weight ? -1 : (int)weight;
-    }
-    if (request_has(r, "max_sessions")) {
-        uint64_t n = request_number(r, "max_sessions", 0);
-        if (n > RUNTIME_MAX_SESSIONS_MAX)
-            return change_refuse(
-                ch, -ERR_BAD_PARAM,
-                str_printf("max_sessions is 0 (no limit) to %d", RUNTIME_MAX_SESSIONS_MAX));
-        e->edit.has_max_sessions = n != (file ? file->max_sessions : 0);
-        e->edit.max_sessions = (uint32_t)n;
+    if (g->has_weight)
+        e->edit.weight = file && file->weight == g->weight ? -1 : (int)g->weight;
+    if (g->has_max_sessions) {
+        e->edit.has_max_sessions = g->max_sessions != (file ? file->max_sessions : 0);
+        e->edit.max_sessions = g->max_sessions;
     }
     return 0;
 }
 
-static int edit_values(struct backend_change *ch, struct runtime_edit *e)
+static int check_values(struct backend_change *ch)
 {
-    int err = edit_needs_member(ch);
-    return err < 0 ? err : edit_given(ch, e);
+    int err = check_needs_member(ch);
+    return err < 0 ? err : check_given(ch);
 }
+
+static const struct backend_edit edit_values = {check_values, apply_given};
 
 void command_backend_weight(struct request *r)
 {
-    change_start(r, true, edit_values);
+    change_start(r, true, &edit_values);
 }
 
 void command_backend_set(struct request *r)
@@ -92,7 +97,7 @@ void command_backend_set(struct request *r)
         request_fail(r, -ERR_MISSING_PARAM, NULL,
                      "say what to set: host, ports, tls, weight or max_sessions");
     else
-        change_start(r, true, edit_values);
+        change_start(r, true, &edit_values);
 }
 
 /* ---- coming and going ---- */
@@ -121,30 +126,34 @@ static bool add_is_there(const struct backend_change *ch)
     return true;
 }
 
-static int edit_add_again(struct backend_change *ch, struct runtime_edit *e)
+static int check_add(struct backend_change *ch)
 {
-    const struct runtime_entry *entry = ch->stage.entry;
-    if (!add_is_there(ch))
-        return change_refuse(ch, -ERR_EXISTS,
-                             str_printf("pool %s has a backend %s already: backend set changes it",
-                                        ch->pool, ch->name));
-    if (e == &entry->now)
+    if (!ch->member)
+        return check_given(ch);
+    if (add_is_there(ch))
         return 0;
-    runtime_edit_fini(e);
-    return runtime_edit_copy(e, &entry->now);
+    return change_refuse(
+        ch, -ERR_EXISTS,
+        str_printf("pool %s has a backend %s already: backend set changes it", ch->pool, ch->name));
 }
 
-static int edit_add(struct backend_change *ch, struct runtime_edit *e)
+static int apply_add(struct backend_change *ch, struct runtime_edit *e)
 {
-    if (ch->member)
-        return edit_add_again(ch, e);
+    const struct runtime_entry *entry = ch->stage.entry;
+    if (ch->member) { /* it is there: a restart is to bring it back as it is */
+        if (e == &entry->now)
+            return 0;
+        runtime_edit_fini(e);
+        return runtime_edit_copy(e, &entry->now);
+    }
     runtime_edit_clear(e);
     e->edit.is_added = !ch->file;
-    return edit_given(ch, e);
+    return apply_given(ch, e);
 }
 
 void command_backend_add(struct request *r)
 {
+    static const struct backend_edit edit_add = {check_add, apply_add};
     const char *pool = request_text(r, "pool"), *name = request_text(r, "name");
     if (!*name || strlen(name) > 64 || !str_is_printable_ascii(str_of(name)) ||
         strpbrk(name, " /\"\\")) {
@@ -157,34 +166,48 @@ void command_backend_add(struct request *r)
         return;
     }
     struct backend *b = backend_registry_get(request_control(r)->host->registry, pool, name, NULL);
-    change_post(r, str_dup_c(pool), str_dup_c(name), b, true, edit_add);
+    change_post(r, str_dup_c(pool), str_dup_c(name), b, true, &edit_add);
 }
 
-static int edit_remove(struct backend_change *ch, struct runtime_edit *e)
+static int check_remove(struct backend_change *ch)
 {
     uint64_t n = backend_sessions(ch->backend);
-    int err = ch->file ? 0 : edit_needs_member(ch);
+    int err = ch->file ? 0 : check_needs_member(ch);
     if (err < 0)
         return err;
     bool is_forced = request_bool(ch->work.request, "force");
     ch->is_pin_barred = !is_forced;
-    if (n > 0 && !is_forced)
-        return change_refuse(
-            ch, -ERR_BUSY,
-            str_printf("%s has %llu sessions: --drain empties it first, --force leaves them",
-                       ch->name, (unsigned long long)n));
+    if (n == 0 || is_forced)
+        return 0;
+    return change_refuse(
+        ch, -ERR_BUSY,
+        str_printf("%s has %llu sessions: --drain empties it first, --force leaves them", ch->name,
+                   (unsigned long long)n));
+}
+
+static int apply_remove(struct backend_change *ch, struct runtime_edit *e)
+{
     runtime_edit_clear(e);
     e->edit.is_removed = ch->file != NULL;
     return 0;
 }
 
-static int edit_reset(struct backend_change *ch, struct runtime_edit *e)
+static int check_reset(struct backend_change *ch)
 {
-    if (e->edit.is_added && !ch->file && ch->in)
+    const struct runtime_entry *e = ch->stage.entry;
+    bool is_added = e->now.edit.is_added ||
+                    (e->stored.edit.is_added && !request_bool(ch->work.request, "until_restart"));
+    if (is_added && !ch->file && ch->in)
         return change_refuse(
             ch, -ERR_CONFIG,
             str_printf("%s is not in the file: backend remove takes it out", ch->name));
     ch->is_row_bad = runtime_is_unreadable(work_control(&ch->work)->runtime, ch->pool, ch->name);
+    return 0;
+}
+
+static int apply_reset(struct backend_change *ch, struct runtime_edit *e)
+{
+    (void)ch;
     runtime_edit_clear(e);
     return 0;
 }
@@ -208,8 +231,7 @@ static struct runtime_entry *removed_find(const struct control *c, const char *t
     return NULL;
 }
 
-static void change_start_removed(struct request *r, bool with_lost,
-                                 int (*edit)(struct backend_change *ch, struct runtime_edit *e))
+static void change_start_removed(struct request *r, bool with_lost, const struct backend_edit *edit)
 {
     const struct runtime_entry *e =
         removed_find(request_control(r), request_text(r, "name"), with_lost);
@@ -257,11 +279,12 @@ static void remove_look(struct request *r)
 
 void command_backend_remove(struct request *r)
 {
+    static const struct backend_edit edit_remove = {check_remove, apply_remove};
     struct targets t;
     if (request_bool(r, "dry_run"))
         remove_look(r);
     else if (!request_bool(r, "drain"))
-        change_start_removed(r, false, edit_remove);
+        change_start_removed(r, false, &edit_remove);
     else if (request_number(r, "rate", DRAIN_RATE) == 0)
         request_fail(r, -ERR_BAD_PARAM, NULL, "rate is 1 at least");
     else if (targets_find(r, &t) == 0)
@@ -270,7 +293,8 @@ void command_backend_remove(struct request *r)
 
 void command_backend_reset(struct request *r)
 {
-    change_start_removed(r, true, edit_reset);
+    static const struct backend_edit edit_reset = {check_reset, apply_reset};
+    change_start_removed(r, true, &edit_reset);
 }
 
 /* ---- backend check ---- */
