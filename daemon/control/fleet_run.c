@@ -57,7 +57,7 @@ void command_fleet_watch(struct request *r)
         request_fail(r, -ERR_UNSUPPORTED, NULL, l ? NULL : "this proxy is in no fleet");
         return;
     }
-    if (!c || !(c->flags & COMMANDS_STREAM) || strcmp(c->method, "fleet.watch") == 0) {
+    if (!c || !(c->flags & COMMANDS_STREAM) || c == r->command) {
         request_fail(r, -ERR_BAD_PARAM, "event.watch, session.trace", "%.64s is no stream", method);
         return;
     }

@@ -53,15 +53,15 @@ static void explain_user(const struct explain *x, const struct proto *proto,
 {
     char until[25];
     const struct store_user *u = &x->user;
-    const char *state = user_state_name(u, clock_wall_ms());
+    uint64_t now_ms = clock_wall_ms();
     if (u->protocols && !(u->protocols & (1u << proto->id)))
         explain_say(w, "refused: the user may not use %s", proto->name);
-    if (strcmp(state, "locked") == 0) {
+    if (store_user_is(u, USER_LOCKED, now_ms)) {
         clock_format(until, u->state_until_ms);
         explain_say(w, "refused: the user is locked%s%s%s%s", u->state_until_ms ? " until " : "",
                     u->state_until_ms ? until : "", u->state_text ? ": " : "",
                     u->state_text ? u->state_text : "");
-    } else if (strcmp(state, "held") == 0) {
+    } else if (store_user_is(u, USER_HELD, now_ms)) {
         explain_say(w, "waits: the user is on hold");
     }
 }

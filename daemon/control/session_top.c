@@ -47,9 +47,12 @@ struct top {
     size_t n_parts;
     struct session_groups groups; /* of engines that send rows */
     uint64_t n_sessions;
-    char *filter;     /* text of the request's; owned, NULL */
-    const char *sort; /* of the request */
-    bool is_short;    /* memory was */
+    char *filter; /* text of the request's; owned, NULL */
+    struct top_sort {
+        size_t at; /* of an amount in struct session_group */
+        bool is_by_key, is_descending;
+    } sort;
+    bool is_short; /* memory was */
     size_t limit, n_groups;
     json_t *rows;                /* the answer */
     struct session_group **best; /* borrowed from groups, in the job thread */
@@ -100,13 +103,28 @@ static bool top_chunk(void *arg, struct session_chunk *chunk)
 
 /* ---- order: job thread ---- */
 
-static uint64_t top_number(const struct session_group *g, const char *column)
+/* The columns that groups are put in order by; all others: by the sessions. */
+static const struct {
+    const char *name;
+    size_t at; /* in struct session_group, a uint64_t */
+} top_amounts[] = {
+    {"sessions", offsetof(struct session_group, sessions)},
+    {"in", offsetof(struct session_group, in_bytes)},
+    {"out", offsetof(struct session_group, out_bytes)},
+    {"age", offsetof(struct session_group, oldest_ms)},
+    {"new", offsetof(struct session_group, young)},
+};
+
+/* text: a column, behind "-" for the highest first; NULL = "-sessions". */
+static struct top_sort top_sort_of(const char *text)
 {
-    return strcmp(column, "in") == 0    ? g->in_bytes
-           : strcmp(column, "out") == 0 ? g->out_bytes
-           : strcmp(column, "age") == 0 ? g->oldest_ms
-           : strcmp(column, "new") == 0 ? g->young
-                                        : g->sessions;
+    struct top_sort sort = {.is_descending = !text || *text == '-'};
+    const char *name = text ? text + sort.is_descending : "";
+    sort.is_by_key = strcmp(name, "key") == 0;
+    for (size_t i = 0; i < ARRAY_LEN(top_amounts); i++)
+        if (strcmp(name, top_amounts[i].name) == 0)
+            sort.at = top_amounts[i].at;
+    return sort;
 }
 
 static int top_compare_keys(const struct session_group *x, const struct session_group *y)
@@ -117,16 +135,16 @@ static int top_compare_keys(const struct session_group *x, const struct session_
 }
 
 /* Equal ones in the order of their names. */
-static int top_order(const void *a, const void *b, void *sort)
+static int top_order(const void *a, const void *b, void *arg)
 {
     const struct session_group *x = *(struct session_group *const *)a;
     const struct session_group *y = *(struct session_group *const *)b;
-    const char *column = sort;
-    bool is_descending = column[0] == '-';
-    column += is_descending;
-    uint64_t n = top_number(x, column), m = top_number(y, column);
-    int order = strcmp(column, "key") == 0 ? top_compare_keys(x, y) : (n > m) - (n < m);
-    order = is_descending ? -order : order;
+    const struct top_sort *sort = arg;
+    uint64_t n, m;
+    memcpy(&n, (const char *)x + sort->at, sizeof(n));
+    memcpy(&m, (const char *)y + sort->at, sizeof(m));
+    int order = sort->is_by_key ? top_compare_keys(x, y) : (n > m) - (n < m);
+    order = sort->is_descending ? -order : order;
     return order ? order : top_compare_keys(x, y);
 }
 
@@ -134,7 +152,7 @@ static int top_order(const void *a, const void *b, void *sort)
 static void top_prune(struct top *t)
 {
     if (t->n_best > 1)
-        qsort_r(t->best, t->n_best, sizeof(struct session_group *), top_order, (void *)t->sort);
+        qsort_r(t->best, t->n_best, sizeof(struct session_group *), top_order, &t->sort);
     t->n_best = t->n_best < t->limit ? t->n_best : t->limit;
 }
 
@@ -144,15 +162,9 @@ static void top_put_filter(const struct top *t, json_t *row, struct str key)
     AUTO_BUF text = BUF_INIT;
     const char *field = session_filter_fields[top_kinds[t->by].field].name;
     bool is_exact = t->by != TOP_NET && t->by != TOP_IP && key.n > 0;
-    int err = buf_printf(&text, "%s%s%s%s\"", t->filter ? t->filter : "", t->filter ? " " : "",
-                         field, is_exact ? "==" : "=");
-    for (size_t i = 0; i < key.n && err == 0; i++) {
-        bool is_special = key.p[i] == '"' || key.p[i] == '\\';
-        err = is_special ? buf_append_char(&text, '\\') : 0;
-        if (err == 0)
-            err = buf_append_char(&text, key.p[i]);
-    }
-    if (err == 0 && buf_append_char(&text, '"') == 0)
+    int err = buf_printf(&text, "%s%s%s%s", t->filter ? t->filter : "", t->filter ? " " : "", field,
+                         is_exact ? "==" : "=");
+    if (err == 0 && filter_print_value(&text, key) == 0)
         (void)json_object_set_new(row, "filter", request_json(buf_str(&text)));
 }
 
@@ -319,7 +331,7 @@ void command_session_top(struct request *r)
     }
     t->by = (enum top_by)by;
     t->filter = filter && !filter_is_empty(filter) ? str_dup_c(filter_text(filter)) : NULL;
-    t->sort = sort ? sort : "-sessions";
+    t->sort = top_sort_of(sort);
     t->limit = limit == 0 || limit > TOP_ROWS_MAX ? TOP_ROWS_MAX : (size_t)limit;
     const struct collect_spec spec = {
         .filter = filter,

@@ -348,15 +348,14 @@ int filter_parse_same(struct str text, const struct filter_field *fields, size_t
     return r;
 }
 
-/* Appends a value in quotes, as filter_cut_value takes it. */
-static int filter_print_value(struct buf *out, const char *value)
+int filter_print_value(struct buf *out, struct str value)
 {
     int err = buf_append_char(out, '"');
-    for (const char *p = value; *p && err == 0; p++) {
-        if (*p == '"' || *p == '\\')
+    for (size_t i = 0; i < value.n && err == 0; i++) {
+        if (value.p[i] == '"' || value.p[i] == '\\')
             err = buf_append_char(out, '\\');
         if (err == 0)
-            err = buf_append_char(out, *p);
+            err = buf_append_char(out, value.p[i]);
     }
     return err == 0 ? buf_append_char(out, '"') : err;
 }
@@ -387,7 +386,7 @@ int filter_make(const struct filter_is *terms, size_t n, const struct filter_fie
             const char *value = terms[i].values[k];
             err = k > 0 ? buf_append_char(&text, ',') : 0;
             if (err == 0)
-                err = filter_print_value(&text, value);
+                err = filter_print_value(&text, str_of(value));
             if (err == 0)
                 err = filter_add_want(&p, t, str_of(p.field->name), str_of(value));
         }

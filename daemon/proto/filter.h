@@ -72,6 +72,8 @@ struct filter_is {
  * the field cannot have, too many), -ERR_NOMEM. */
 int filter_make(const struct filter_is *terms, size_t n, const struct filter_field *fields,
                 size_t n_fields, struct filter **ret) NODISCARD;
+/* Appends a value in quotes, for a text that is to be parsed. -ERR_NOMEM. */
+int filter_print_value(struct buf *out, struct str value) NODISCARD;
 /* A filter is immutable after parsing and may be used from several threads; counted references. */
 struct filter *filter_ref(struct filter *f);
 void filter_unref(struct filter *f);

@@ -66,7 +66,7 @@ json_t *user_row(const struct store_user *u, const char *judge, uint64_t now_ms)
     (void)!store_protocols_format(u->protocols, &text);
     request_set_text(row, "protocols", buf_cstr(&text));
     request_put_number(row, "max_sessions", u->max_sessions);
-    if (strcmp(state, "active") != 0) {
+    if (!store_user_is(u, USER_ACTIVE, now_ms)) {
         request_set_text(row, "state_text", u->state_text);
         request_set_number(row, "state_until", u->state_until_ms);
     }

@@ -85,7 +85,7 @@ static int apply_release(const struct state_work *x, struct store_user *u, bool 
 static int apply_hold(const struct state_work *x, struct store_user *u, bool *ret_changed,
                       char **ret_error)
 {
-    if (strcmp(user_state_name(u, x->pick.now_ms), "locked") == 0) {
+    if (store_user_is(u, USER_LOCKED, x->pick.now_ms)) {
         *ret_error = str_dup_c("the user is locked: unlock first");
         return -ERR_BUSY;
     }
