@@ -38,7 +38,7 @@ struct rule {
 };
 
 /* Why a rule is no more. */
-enum rule_end { RULE_EXPIRED, RULE_EVICTED, RULE_REMOVED };
+enum rule_end { RULE_EXPIRED, RULE_EVICTED };
 
 struct rules {
     struct map by_key;

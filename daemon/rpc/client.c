@@ -63,7 +63,8 @@ static void client_forget(struct client *c, const char *reason)
     }
 }
 
-void client_drop(struct client *c, const char *reason)
+/* Closes soon; harmless when that is already so. reason is for the log, static. */
+static void client_drop(struct client *c, const char *reason)
 {
     if (c->is_dead)
         return;
@@ -165,7 +166,8 @@ void client_send(struct client *c, const json_t *message)
     client_push(c);
 }
 
-void client_send_result(struct client *c, const json_t *id, struct str result)
+/* As client_send, with an answer whose result is JSON already; both borrowed. */
+static void client_send_result(struct client *c, const json_t *id, struct str result)
 {
     struct buf *out = &c->out;
     if (c->is_dead)

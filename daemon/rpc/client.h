@@ -40,9 +40,5 @@ void client_close_own(struct client *c);
 
 /* Sends a line; borrowed. A client that does not read is dropped. */
 void client_send(struct client *c, const json_t *message);
-/* The same with an answer whose result is JSON already; both borrowed. */
-void client_send_result(struct client *c, const json_t *id, struct str result);
-/* Closes soon; harmless when that is already so. reason is for the log, static. */
-void client_drop(struct client *c, const char *reason);
 /* Bytes that it has not read yet. */
 size_t client_backlog(const struct client *c);

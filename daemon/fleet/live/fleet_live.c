@@ -121,8 +121,6 @@ void fleet_live_free(struct fleet_live *l)
 void fleet_live_look(const struct fleet_live *l, struct fleet_live_facts *ret)
 {
     *ret = (struct fleet_live_facts){.lost = l->lost};
-    LIST_FOREACH (it, &l->follows)
-        ret->n_followed++;
     LIST_FOREACH (it, &l->feeds)
         ret->n_fed++;
 }

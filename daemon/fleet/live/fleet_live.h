@@ -28,7 +28,7 @@ void fleet_live_watch(struct fleet_live *l, struct request *r, const struct comm
                       const json_t *params, const char *node);
 
 struct fleet_live_facts {
-    size_t n_followed, n_fed; /* streams that were asked here; that go to other nodes */
-    uint64_t lost;            /* lines that did not reach who asked here */
+    size_t n_fed;  /* streams that go to other nodes */
+    uint64_t lost; /* lines that did not reach who asked here */
 };
 void fleet_live_look(const struct fleet_live *l, struct fleet_live_facts *ret);

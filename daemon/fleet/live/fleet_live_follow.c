@@ -32,7 +32,6 @@ struct follow {
     char *only; /* the one node that is asked; NULL = all */
     struct peer peer;
     struct client_link stream;
-    bool is_attached;   /* the client has the stream */
     struct client *own; /* of this node's part; NULL = it has none, or it is over */
     bool is_own_over;   /* it is to be closed */
     struct list nodes;  /* struct follow_node: the others */
@@ -171,10 +170,8 @@ static void follow_answer(struct follow *f)
     struct request *r = STEAL(f->request);
     if (!r->client)
         f->ends = "who asked for it is gone";
-    else {
-        f->is_attached = true;
+    else
         client_attach(r->client, &f->stream);
-    }
     request_answer(r, json_pack("{s:I}", "stream", (json_int_t)f->stream.stream));
     request_unref(r);
     fleet_follows_check(f->live);

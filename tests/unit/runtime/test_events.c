@@ -43,19 +43,6 @@ size_t client_backlog(const struct client *c)
     return backlog;
 }
 
-void client_send_result(struct client *c, const json_t *id, struct str result)
-{
-    (void)c;
-    (void)id;
-    (void)result;
-}
-
-void client_drop(struct client *c, const char *reason)
-{
-    (void)c;
-    (void)reason;
-}
-
 /* ---- the tests ---- */
 
 static struct events *events;
