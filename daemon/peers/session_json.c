@@ -75,6 +75,8 @@ static void put_bool(json_t *m, const char *name, bool is_on)
         (void)json_object_set_new(m, name, json_true());
 }
 
+/* Filters cross the socket to another engine as text: it may be of another version, whose fields
+ * have other numbers. Within an engine they are values (filter_make, filter_parse). */
 static void put_filter(json_t *m, const struct filter *f)
 {
     if (!f)
