@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: ISC
-"""`make bench-check`: what a login and an idle session cost, in figures that no noise touches, beside those of tests/bench/figures.txt."""
+"""`make bench-check`: what a login, a command in the relay and an idle session cost, in figures that no noise touches, beside those of tests/bench/figures.txt."""
 import argparse
 import os
 import re
@@ -34,6 +34,7 @@ def instructions(b, peer):
     with b.instrumented(peer) as engine:
         for name in ("instructions-login-imap", "instructions-login-pop3", "instructions-login-smtp"):
             yield name, measure.count_instructions(b, engine, row_of(name, units=200))
+        yield "instructions-noop-imap", measure.count_instructions(b, engine, row_of("instructions-noop-imap"))
 
 
 def calls(b, peer):

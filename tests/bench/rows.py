@@ -74,6 +74,7 @@ def _rows():
     for proto in ("imap", "pop3", "smtp"):
         yield Row(f"instructions-login-{proto}", f"login, {proto.upper()}, plain", listener=proto,
                   load={"work": "login", "units": 400}, **counted)
+    yield Row("instructions-noop-imap", "NOOP, IMAP, plain", load={"work": "noop", "units": 4000}, **counted)
     calls = dict(kind="calls", unit="system calls", load={"work": "login", "clients": 32, "units": 600})
     yield Row("calls-login-plain", "login, plain", most=28, is_quick=True, **calls)
     yield Row("calls-login-tls", "login, TLS full", listener="imap-ecdsa", tls="on", most=45, **calls)
