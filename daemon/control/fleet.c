@@ -96,7 +96,7 @@ static void row_put_link(json_t *row, const struct fleet *f, uint64_t now_ms)
     redis_look(fleet_redis(f), &link);
     request_set_text(row, "store", link.is_up ? "up" : "down");
     request_set_text(row, "server", link.server);
-    request_set_text(row, "why", link.why);
+    request_set_text(row, "why", fleet_trouble(f) ? link.why : redis_why(&link, now_ms));
     if (link.is_up)
         request_put_number(row, "up", now_ms - link.up_since_ms);
     request_set_number(row, "latency", link.latency_us);

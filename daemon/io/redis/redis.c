@@ -148,6 +148,12 @@ bool redis_is_up(const struct redis_client *c)
     return c->phase == REDIS_READY;
 }
 
+const char *redis_why(const struct redis_facts *facts, uint64_t now_ms)
+{
+    bool is_over = facts->is_up && now_ms - facts->why_ms >= REDIS_WHY_MS;
+    return is_over ? "" : facts->why;
+}
+
 void redis_look(const struct redis_client *c, struct redis_facts *ret)
 {
     *ret = c->facts;

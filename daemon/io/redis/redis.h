@@ -107,7 +107,8 @@ struct redis_facts {
     bool is_up;
     bool is_open;            /* the breaker: it was up and was given up since */
     char server[128];        /* that is used, or was tried last; "" = none */
-    char why[REDIS_WHY_MAX]; /* it is down, or was last; "" = never */
+    char why[REDIS_WHY_MAX]; /* it is down, or a call failed last; "" = never */
+    uint64_t why_ms;         /* when that was; monotonic */
     uint64_t up_since_ms;    /* monotonic; 0 = down */
     uint64_t calls, timeouts;
     uint64_t errors;     /* error replies, and calls that the end of a connection ended */
@@ -116,3 +117,7 @@ struct redis_facts {
     uint32_t latency_us; /* of the last calls, smoothed */
 };
 void redis_look(const struct redis_client *c, struct redis_facts *ret);
+#define REDIS_WHY_MS 60000
+/* facts->why for people: "" when it is up and has been well for REDIS_WHY_MS, lest what is over be
+ * taken for what is. now_ms: monotonic. */
+const char *redis_why(const struct redis_facts *facts, uint64_t now_ms);

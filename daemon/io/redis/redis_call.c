@@ -201,6 +201,7 @@ int redis_call_replied(struct redis_client *c, struct redisReply *reply)
         c->facts.errors++;
         r = (struct redis_result){.err = -ERR_REFUSED, .error = reply->str};
         (void)str_copy(c->facts.why, sizeof(c->facts.why), words);
+        c->facts.why_ms = loop_now_ms(c->loop);
         if (error_is_final(words))
             err = -ERR_CLOSED;
     }

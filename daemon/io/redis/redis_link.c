@@ -55,6 +55,7 @@ static void link_say(struct redis_client *c, const char *what, const char *why)
 {
     snprintf(c->facts.why, sizeof(c->facts.why), "%s%s%s%s%.191s",
              c->is_at_sentinel ? "Sentinel " : "", c->at_text, ": ", what, why);
+    c->facts.why_ms = loop_now_ms(c->loop);
 }
 
 /* This server does not do: the next one may. */

@@ -690,10 +690,23 @@ static void test_free_when_broken(void **state)
     }
 }
 
+/* What is over is not told as if it were still so. */
+static void test_why(void **state)
+{
+    struct redis_facts f = {.why = "OOM", .why_ms = 5000, .is_up = true};
+    (void)state;
+    assert_string_equal(redis_why(&f, 5000), "OOM");
+    assert_string_equal(redis_why(&f, 5000 + REDIS_WHY_MS - 1), "OOM");
+    assert_string_equal(redis_why(&f, 5000 + REDIS_WHY_MS), "");
+    f.is_up = false;
+    assert_string_equal(redis_why(&f, 5000 + 10 * REDIS_WHY_MS), "OOM");
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_why),
         T(test_greeting),
         T(test_calls_in_order),
         T(test_cancel),
