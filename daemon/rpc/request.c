@@ -348,9 +348,31 @@ bool request_is_permitted(struct request *r, const struct command *c)
     return false;
 }
 
-static void request_dispatch(struct request *r, const char *method, const json_t *params)
+/* Arguments for the audit: as they were asked for, and what of them is this node's share. */
+static void request_mask(struct request *r, const json_t *params, const json_t *asked)
 {
     AUTO_BUF masked = BUF_INIT;
+    json_t *said = json_copy((json_t *)params), *share = json_object(), *value;
+    const char *key;
+    json_object_foreach ((json_t *)asked, key, value) {
+        (void)json_object_set(share, key, json_object_get(params, key));
+        (void)(json_is_null(value) ? json_object_del(said, key)
+                                   : json_object_set(said, key, value));
+    }
+    int err = command_mask(r->command, said, &masked);
+    if (err == 0 && json_object_size(share) > 0)
+        err = buf_append_c(&masked, masked.len > 0 ? " here:" : "here:");
+    if (err == 0 && json_object_size(share) > 0)
+        err = command_mask(r->command, share, &masked);
+    if (err == 0)
+        r->masked = buf_steal(&masked);
+    json_decref(said);
+    json_decref(share);
+}
+
+static void request_dispatch(struct request *r, const char *method, const json_t *params,
+                             const json_t *asked)
+{
     struct command_failure failure = {0};
     r->command = commands_find_method(method);
     if (!r->command) {
@@ -362,8 +384,8 @@ static void request_dispatch(struct request *r, const char *method, const json_t
         return;
     }
     unsigned flags = r->command->flags;
-    if ((flags & COMMANDS_CHANGES) && command_mask(r->command, params, &masked) == 0)
-        r->masked = buf_steal(&masked);
+    if (flags & COMMANDS_CHANGES)
+        request_mask(r, params, asked);
     if (!request_is_permitted(r, r->command))
         return;
     /* What a retired engine would change, the one that serves would not see. */
@@ -411,7 +433,7 @@ void request_start(struct rpc *rpc, const struct request_origin *origin, const c
                           .peer = origin->peer};
     list_init(&r->wait);
     origin->ops->begun(origin->client, r);
-    request_dispatch(r, method, params);
+    request_dispatch(r, method, params, NULL);
 }
 
 uint64_t request_until_ms(const struct request *r, uint64_t for_ms)
@@ -428,24 +450,34 @@ bool request_is_over(struct request *r, uint64_t for_ms)
     return true;
 }
 
-int request_start_own(struct rpc *rpc, const struct peer *peer, const char *method, json_t *params,
-                      uint64_t said_ms,
-                      void (*answered)(void *arg, const struct request_outcome *o), void *arg)
+int request_start_part(struct rpc *rpc, const struct request_part *part)
 {
     struct request *r = calloc(1, sizeof(*r));
-    if (!r || !params) {
+    if (!r || !part->params) {
         free(r);
-        json_decref(params);
+        json_decref(part->params);
         return -ERR_NOMEM;
     }
     *r = (struct request){.refs = 1,
                           .rpc = rpc,
-                          .peer = *peer,
-                          .said_ms = said_ms,
-                          .answered = answered,
-                          .answered_arg = arg};
+                          .peer = *part->peer,
+                          .said_ms = part->said_ms,
+                          .answered = part->answered,
+                          .answered_arg = part->arg};
     list_init(&r->wait);
-    request_dispatch(r, method, params);
-    json_decref(params);
+    request_dispatch(r, part->method, part->params, part->asked);
+    json_decref(part->params);
     return 0;
+}
+
+int request_start_own(struct rpc *rpc, const struct peer *peer, const char *method, json_t *params,
+                      uint64_t said_ms,
+                      void (*answered)(void *arg, const struct request_outcome *o), void *arg)
+{
+    return request_start_part(rpc, &(struct request_part){.peer = peer,
+                                                          .method = method,
+                                                          .params = params,
+                                                          .said_ms = said_ms,
+                                                          .answered = answered,
+                                                          .arg = arg});
 }

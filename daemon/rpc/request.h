@@ -84,6 +84,18 @@ int request_start_own(struct rpc *rpc, const struct peer *peer, const char *meth
                       uint64_t said_ms,
                       void (*answered)(void *arg, const struct request_outcome *o),
                       void *arg) NODISCARD;
+/* The same of a part of what was asked of several nodes. */
+struct request_part {
+    const struct peer *peer; /* borrowed, as all but params */
+    const char *method;
+    json_t *params;      /* taken over */
+    const json_t *asked; /* the parameters of who asked that this node's share replaces (null: there
+                            was none), for the audit; NULL = all are theirs */
+    uint64_t said_ms;
+    void (*answered)(void *arg, const struct request_outcome *o);
+    void *arg;
+};
+int request_start_part(struct rpc *rpc, const struct request_part *part) NODISCARD;
 /* The end of what is to hold for so long from when it was asked for: the same at all nodes that run
  * the command, whenever they hear of it. Wall clock, ms; 0 for 0 (no end). */
 uint64_t request_until_ms(const struct request *r, uint64_t for_ms);

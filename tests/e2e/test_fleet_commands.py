@@ -476,7 +476,8 @@ def test_one_rate_for_all(fleet):
     assert done.returncode == 0
     for p in fleet:
         row = next(r for r in p.ctl("audit", "list") if r["command"] == "session.kill" and "rate" in r["args"])
-        assert "rate=1" in row["args"] and "rate_per" not in row["args"]
+        assert row["args"].split(" here: ")[1] == "rate=1"
+        assert "rate=3" in row["args"].split(" here: ")[0], "what was asked for, and whose share it is"
     for c in clients:
         c.shutdown()
 
@@ -500,7 +501,7 @@ def test_the_usual_rate_for_all(fleet, dovecot1):
     on_all(fleet[0], "backend", "drain", dovecot1.name, "--kick", "--yes")
     for p in fleet:
         row = next(r for r in p.ctl("audit", "list") if r["command"] == "backend.drain")
-        assert "rate_per=3" in row["args"] and "rate=" not in row["args"]
+        assert row["args"].endswith(" here: rate_per=3") and "rate=" not in row["args"]
     on_all(fleet[0], "backend", "ready", dovecot1.name)
 
 
@@ -510,7 +511,7 @@ def test_a_rate_of_less_than_one_each(fleet):
     on_all(fleet[0], "session", "kill", "--all", "--rate", "2", "--yes", "--grace", "1s")
     for p in fleet:
         row = next(r for r in p.ctl("audit", "list") if r["command"] == "session.kill" and "rate" in r["args"])
-        assert "rate=2" in row["args"] and "rate_per=3" in row["args"]
+        assert row["args"].endswith(" here: rate=2 rate_per=3") and row["args"].count("rate=2") == 2
     wait.until(lambda: all(p.ctl("--allow-empty", "session", "list") == [] for p in fleet), "the end of the sessions")
     for c in clients:
         c.shutdown()

@@ -184,9 +184,15 @@ static void execute_start(struct fleet_runs *f, const json_t *m, const struct co
     f->taken++;
     execution_say(x);
     loop_timer_set(f->loop, &f->execute_tick, EXECUTE_TICK_MS);
-    if (request_start_own(&f->control->rpc, &peer, c->method, params,
-                          (uint64_t)json_integer_value(json_object_get(m, "said")), on_executed,
-                          x) < 0) {
+    const struct request_part part = {.peer = &peer,
+                                      .method = c->method,
+                                      .params = params,
+                                      .asked = json_object_get(m, "asked"),
+                                      .said_ms =
+                                          (uint64_t)json_integer_value(json_object_get(m, "said")),
+                                      .answered = on_executed,
+                                      .arg = x};
+    if (request_start_part(&f->control->rpc, &part) < 0) {
         execution_free(x);
         answer_error(f, m, -ERR_NOMEM, err_text(ERR_NOMEM));
     }

@@ -36,6 +36,7 @@ struct run {
     bool is_lost;     /* the store did not take it, and it is not sent again */
     const struct command *command;
     json_t *params; /* of the own part */
+    json_t *asked;  /* see struct request_part; NULL = nothing is shared out */
     struct run_part *parts;
     size_t n_parts;
     unsigned pending; /* callbacks that will come: of the own request, of the store */
@@ -54,6 +55,7 @@ static void run_free(struct run *run)
     }
     free(run->parts);
     json_decref(run->params);
+    json_decref(run->asked);
     request_unref(run->request);
     free(run);
 }
@@ -106,8 +108,14 @@ static void run_start_own(struct run *run)
         return;
     p->has_begun = true;
     run->pending++;
-    if (request_start_own(r->rpc, &r->peer, run->command->method, json_incref(run->params),
-                          run->said_ms, on_own_answered, run) < 0) {
+    const struct request_part part = {.peer = &r->peer,
+                                      .method = run->command->method,
+                                      .params = json_incref(run->params),
+                                      .asked = run->asked,
+                                      .said_ms = run->said_ms,
+                                      .answered = on_own_answered,
+                                      .arg = run};
+    if (request_start_part(r->rpc, &part) < 0) {
         run->pending--;
         p->away = str_dup_c(err_text(ERR_NOMEM));
     }
@@ -281,6 +289,8 @@ static void run_send(struct run *run, const struct command *c, json_t *params, c
         fleet_command_message(f, run->id, &run->request->peer, c->method, params, run->is_later);
     if (m)
         request_put_number(m, "said", run->said_ms);
+    if (m && run->asked)
+        (void)json_object_set(m, "asked", run->asked);
     if (m && node)
         request_set_text(m, "node", node);
     else if (m && !run->is_later)
@@ -332,7 +342,7 @@ static int run_add_parts(struct run *run, const char *name)
 /* ---- commands that all do as one ---- */
 
 /* A rate is that of all together, the usual one of those who end sessions with kick, too. */
-static void run_share_rate(const struct run *run, const struct command *c, json_t *params)
+static void run_share_rate(struct run *run, const struct command *c, json_t *params)
 {
     json_int_t n = 0, rate = json_integer_value(json_object_get(params, "rate"));
     for (size_t i = 0; i < run->n_parts; i++)
@@ -340,10 +350,13 @@ static void run_share_rate(const struct run *run, const struct command *c, json_
     if (!commands_arg(c, "rate") || n < 2)
         return;
     if (rate <= 0) {
-        if (commands_arg(c, "kick") && commands_arg(c, "rate_per"))
+        if (commands_arg(c, "kick") && commands_arg(c, "rate_per")) {
             (void)json_object_set_new(params, "rate_per", json_integer(n));
+            run->asked = json_pack("{s:n}", "rate_per");
+        }
         return;
     }
+    run->asked = json_pack("{s:I, s:n}", "rate", rate, "rate_per");
     struct fleet_share share = fleet_share((uint64_t)rate, (uint64_t)n);
     if (share.per > 1 && !commands_arg(c, "rate_per"))
         share = (struct fleet_share){.rate = rate > n ? (uint64_t)(rate / n) : 1, .per = 1};
