@@ -107,9 +107,7 @@ static void loaded_pair(struct loaded_job *j, const struct record *r, uint64_t v
     char at[25];
     struct tls_pair *p = NULL;
     int err = tls_pair_new(r->v[2], r->v[3], j->is_decrypting, &p);
-    if (err < 0) {
-        loaded_refuse(j, r->v[0], "it", err_text(err));
-    } else {
+    if (err == 0) {
         int64_t ends = tls_pair_expires(p),
                 days = cert_days(ends, (int64_t)(clock_wall_ms() / 1000));
         bool is_for = tls_pair_is_for(p, r->v[0]);
@@ -122,7 +120,8 @@ static void loaded_pair(struct loaded_job *j, const struct record *r, uint64_t v
             LOG_EVENT(LOG_LEVEL_WARN, days < 0 ? "certificate-ended" : "certificate-ends",
                       KV_STRN("name", r->v[0]), KV_STR("at", at), KV_I64("days", days));
     }
-    tls_certs_put(j->certs, r->v[0], version, p, err, clock_ms());
+    if (tls_certs_put(j->certs, r->v[0], version, p, err, clock_ms()) && err < 0)
+        loaded_refuse(j, r->v[0], "it", err_text(err));
 }
 
 static void loaded_bad(struct loaded_job *j, const struct record *r, uint64_t version)
@@ -133,8 +132,9 @@ static void loaded_bad(struct loaded_job *j, const struct record *r, uint64_t ve
     if (record_number(r, 2, ERR_COUNT - 1, &number) < 0 || record_text(r, 3, &file) < 0 ||
         record_text(r, 4, &why) < 0)
         return;
-    loaded_refuse(j, r->v[0], file ? file : "", why ? why : "");
-    tls_certs_put(j->certs, r->v[0], version, NULL, number ? -(int)number : -ERR_IO, clock_ms());
+    if (tls_certs_put(j->certs, r->v[0], version, NULL, number ? -(int)number : -ERR_IO,
+                      clock_ms()))
+        loaded_refuse(j, r->v[0], file ? file : "", why ? why : "");
 }
 
 /* The last record of a reader that died may be cut off: its entry is asked for again. */

@@ -155,6 +155,8 @@ def test_broken(make, files):
         assert together([lambda: shown(p, name)] * 3) == ["default.test"] * 3
     assert shown(p, "wrong.test") == misnamed
     assert shown(p, "good.test") == good
+    # a client is served before the refusal has come to the thread that tells operators
+    wait.until(lambda: sum("cannot be used" in (e.get("text") or "") for e in p.ctl("event", "list")) >= 3, "the events")
     log = p.whole_log()
     assert log.count("certificate-refused") == 3 and "the key is not that of the certificate" in log
     assert log.count("certificate-of-another-name") == 1

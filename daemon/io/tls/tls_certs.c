@@ -281,7 +281,7 @@ bool tls_certs_next(struct tls_certs *c, uint64_t now_ms, uint32_t *ret_number)
 }
 
 /* A load that went on longer than anybody waited for is as good as any other. */
-void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struct tls_pair *p,
+bool tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struct tls_pair *p,
                    int err, uint64_t now_ms)
 {
     /* Without a change of its files? */
@@ -289,6 +289,7 @@ void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struc
         err_is_shortage(err) || err == -ERR_TIMEOUT || err == -ERR_IO || err == -ERR_CLOSED;
     pthread_mutex_lock(&c->mutex);
     struct cert *e = map_get(&c->by_name, name);
+    bool is_known = e && !p && version && e->refused == version;
     if (e)
         cert_set_idle(c, e);
     if (e && p) {
@@ -308,6 +309,7 @@ void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struc
     certs_evict(c, now_ms);
     pthread_mutex_unlock(&c->mutex);
     tls_pair_unref(p);
+    return !is_known;
 }
 
 void tls_certs_wake(struct tls_certs *c)

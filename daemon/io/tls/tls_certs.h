@@ -41,8 +41,9 @@ int tls_certs_pick(struct tls_certs *c, struct str name, uint64_t now_ms, bool i
 
 /* Takes the next certificate to be loaded: the number of its entry. False: there is none. */
 bool tls_certs_next(struct tls_certs *c, uint64_t now_ms, uint32_t *ret_number);
-/* What came of a load of these files: p (taken over), or err. */
-void tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struct tls_pair *p,
+/* What came of a load of these files: p (taken over), or err. False: that they cannot be used was
+ * known already, by a load that was asked for twice because it took so long. */
+bool tls_certs_put(struct tls_certs *c, struct str name, uint64_t version, struct tls_pair *p,
                    int err, uint64_t now_ms);
 /* Wakes those that wait. */
 void tls_certs_wake(struct tls_certs *c);

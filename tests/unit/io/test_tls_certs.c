@@ -86,12 +86,13 @@ static int pick(unsigned i, uint64_t now_ms)
     return pick_late(i, now_ms, false);
 }
 
-static void put(unsigned i, uint64_t version, int err, uint64_t now_ms)
+/* Is that news? */
+static bool put(unsigned i, uint64_t version, int err, uint64_t now_ms)
 {
     struct tls_pair *p = NULL;
     if (err == 0)
         assert_int_equal(tls_pair_new(str_of(text), str_of(text), false, &p), 0);
-    tls_certs_put(certs, str_of(name_of(i)), version, p, err, now_ms);
+    return tls_certs_put(certs, str_of(name_of(i)), version, p, err, now_ms);
 }
 
 /* The next wanted one, UINT32_MAX = none. */
@@ -197,6 +198,9 @@ static void test_refused(void **state)
     assert_int_equal(pick_late(1, 1000, true), -ERR_NOT_FOUND);
     put(1, 1, -ERR_TLS, 1000);
     assert_int_equal(pick(1, 1000000), -ERR_NOT_FOUND);
+    assert_int_equal(tls_certs_figures(certs).refused, 1);
+    /* A load that went on so long that another one was asked for says the same. */
+    assert_false(put(1, 1, -ERR_TLS, 2000));
     assert_int_equal(tls_certs_figures(certs).refused, 1);
     configure(10, 2, MAX);
     assert_int_equal(pick(1, 1000000), -ERR_AGAIN);
