@@ -62,7 +62,7 @@ static const char *read_server(struct reader *d, struct str v)
     bool is_number = true; /* digits and dots alone are an address, and then a right one */
     for (size_t i = 0; i < v.n; i++)
         is_number = is_number && (v.p[i] == '.' || (v.p[i] >= '0' && v.p[i] <= '9'));
-    bool is_name = is_host_name(v) && !is_number;
+    bool is_name = !is_number && is_host_name(v);
     if (has_brackets)
         v = str_n(v.p + 1, v.n - 2);
     if (!is_name && !is_address(v, true) && (has_brackets || !is_address(v, false)))

@@ -20,6 +20,9 @@ static void write_bytes(struct writer *w, struct str s)
 static char *put_escaped(char *dst, struct str s, bool is_strict)
 {
     static const char digits[] = "0123456789ABCDEF";
+    bool has_strict = is_strict && (str_index(s, ' ') >= 0 || str_index(s, '%') >= 0);
+    if (!has_strict && str_is_printable_ascii(s)) /* as most are */
+        return s.n > 0 ? mempcpy(dst, s.p, s.n) : dst;
     for (size_t i = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
         if (c >= 0x20 && !(is_strict && (c == ' ' || c == '%'))) {

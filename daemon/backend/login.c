@@ -453,9 +453,9 @@ static void on_login_start(struct loop_deferred *d)
         return;
     }
     login_arm(l, login_left_ms(l));
-    struct addr fixed; /* mostly: what an auth server answers is no name */
-    if (addr_parse_ip(str_of(l->spec.host), &fixed) == 0) {
-        on_login_resolved(l, 0, &fixed, 1);
+    struct addr *addr = &l->spec.addr;
+    if (addr->family != AF_UNSPEC || addr_parse_ip(str_of(l->spec.host), addr) == 0) {
+        on_login_resolved(l, 0, addr, 1);
         return;
     }
     l->query = resolver_lookup(l->spec.resolver, l->spec.host, on_login_resolved, l);
@@ -471,6 +471,7 @@ void login_spec_to(struct login_spec *spec, const struct pool *pool, const struc
     const char *from = pool->config->source_address;
     if (m) {
         spec->host = m->host;
+        spec->addr = m->addr;
         spec->port = m->ports[spec->proto->id];
         spec->tls = m->tls;
     }

@@ -44,6 +44,7 @@ struct login_spec {
                           reading on: done has to re-own or close it */
     const struct proto *proto;
     const char *host;
+    struct addr addr; /* that host is; AF_UNSPEC: it may be a name */
     uint16_t port;
     enum back_tls tls;
     struct tls_client *tls_client;

@@ -72,16 +72,16 @@ const struct pool_member *pools_member(const struct pools *p, const char *pool, 
     return NULL;
 }
 
+/* addr: that host is, NULL = it is a name. */
 static const struct pool_member *pool_member_at(const struct pool *p, const char *host,
-                                                uint16_t port, enum proto_id proto)
+                                                const struct addr *addr, uint16_t port,
+                                                enum proto_id proto)
 {
-    struct addr addr;
-    bool is_name = addr_parse(str_of(host), &addr) < 0;
     for (size_t i = 0; i < p->n_members; i++) {
         const struct pool_member *m = &p->members[i];
         /* an address may be written in several ways */
         if (m->ports[proto] == port &&
-            (is_name ? str_ieq(str_of(m->host), str_of(host)) : addr_ip_eq(&m->addr, &addr)))
+            (addr ? addr_ip_eq(&m->addr, addr) : str_ieq(str_of(m->host), str_of(host))))
             return m;
     }
     return NULL;
@@ -91,11 +91,13 @@ const struct pool_member *pools_member_at(const struct pools *p, const struct po
                                           const char *host, uint16_t port, enum proto_id proto,
                                           const struct pool **ret_pool)
 {
+    struct addr parsed;
+    const struct addr *addr = addr_parse(str_of(host), &parsed) == 0 ? &parsed : NULL;
     const struct pool *in = first;
-    const struct pool_member *m = pool_member_at(first, host, port, proto);
+    const struct pool_member *m = pool_member_at(first, host, addr, port, proto);
     for (size_t i = 0; i < p->n && !m; i++) {
         in = &p->v[i];
-        m = pool_member_at(in, host, port, proto);
+        m = pool_member_at(in, host, addr, port, proto);
     }
     if (m)
         *ret_pool = in;

@@ -228,27 +228,23 @@ int str_to_u64(struct str s, uint64_t max, uint64_t *ret_value)
 
 static const char digits[] = "0123456789abcdef";
 
+static inline char *str_put_digits(char *dst, uint64_t v, unsigned base, unsigned width)
+{
+    unsigned n = 1;
+    for (uint64_t left = v; left >= base; left /= base)
+        n++;
+    n = n < width ? width : n;
+    for (unsigned i = n; i-- > 0; v /= base)
+        dst[i] = digits[v % base];
+    return dst + n;
+}
+
+/* Each log line has several: no division by a register in the usual bases. */
 char *str_put_number(char *dst, uint64_t v, unsigned base, unsigned width)
 {
-    char text[STR_NUMBER_MAX];
-    size_t n = sizeof(text);
-    /* Each log line has several: no division by a register in the usual bases. */
-    if (base == 10)
-        do
-            text[--n] = (char)('0' + v % 10);
-        while ((v /= 10) > 0);
-    else if (base == 16)
-        do
-            text[--n] = digits[v & 15];
-        while ((v >>= 4) > 0);
-    else
-        do
-            text[--n] = digits[v % base];
-        while ((v /= base) > 0);
-    for (size_t written = sizeof(text) - n; written < width; written++)
-        *dst++ = '0';
-    memcpy(dst, text + n, sizeof(text) - n);
-    return dst + sizeof(text) - n;
+    return base == 10   ? str_put_digits(dst, v, 10, width)
+           : base == 16 ? str_put_digits(dst, v, 16, width)
+                        : str_put_digits(dst, v, base, width);
 }
 
 void str_hex(char *dst, const void *bytes, size_t n)

@@ -313,7 +313,10 @@ static struct event_kept *events_keep(struct events *e, const char *const *texts
     }
     char *at = buf_tail(&k->texts);
     for (size_t i = 0; i < EVENT_TEXTS; at += sizes[i++])
-        memcpy(at, texts[i] ? texts[i] : "", sizes[i]);
+        if (texts[i])
+            memcpy(at, texts[i], sizes[i]);
+        else
+            *at = '\0';
     buf_commit(&k->texts, n);
     k->time_ms = clock_wall_ms();
     k->is_end = false;

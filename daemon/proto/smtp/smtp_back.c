@@ -522,7 +522,7 @@ enum back_result smtp_back_feed(struct back *head, struct str in, size_t *ret_co
     enum back_failure f = is_new ? back_sasl_check(head->env) : BACK_FAIL_NONE;
     if (f != BACK_FAIL_NONE)
         return smtp_fail(b, f, "refused before anything was sent");
-    while (result == BACK_NEED_MORE && b->n_steps > 0) {
+    while (result == BACK_NEED_MORE && b->n_steps > 0 && *ret_consumed < in.n) {
         struct str rest = str_skip(in, *ret_consumed);
         struct smtp_reply reply;
         size_t used;
