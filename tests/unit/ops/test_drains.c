@@ -274,6 +274,39 @@ static void the_last_one_is_noted(void **state)
     assert_non_null(strstr(text, "no backend of pool main takes logins now"));
 }
 
+static uint64_t n_looked;
+
+static void on_looked(void *arg, const struct kill_result *result)
+{
+    (void)arg;
+    assert_int_equal(result->err, 0);
+    n_looked = result->matched;
+}
+
+static bool has_looked(struct plane *p)
+{
+    (void)p;
+    return n_looked > 0;
+}
+
+/* What a dry run tells of: the sessions of exactly these backends, and it ends none. */
+static void a_look_ends_nobody(void **state)
+{
+    struct backend *const both[] = {backend, members[1].backend};
+    const struct kill_spec look = {.is_dry = true, .done = on_looked};
+    (void)state;
+    (void)relayed(0, "anna", 1);
+    (void)case_add(&k, 1, "bob", "auth", "main", "b2");
+    (void)case_add(&k, 0, "carl", "relay", "main", "b11");
+    (void)case_add(&k, 1, "dora", "relay", "other", "b1");
+    n_looked = 0;
+    assert_int_equal(drain_kill(&k.plane.object, both, 2, &look), 0);
+    plane_run(&k.plane, has_looked);
+    assert_int_equal(n_looked, 2);
+    assert_string_equal(case_said(&k), "query");
+    assert_null(case_op(&k));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +322,7 @@ int main(void)
         T(taken_out_when_it_is_empty),
         T(a_removal_that_fails_is_said),
         T(the_last_one_is_noted),
+        T(a_look_ends_nobody),
 #undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

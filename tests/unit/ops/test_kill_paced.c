@@ -163,13 +163,27 @@ static void another_state_ends_the_hold(void **state)
     assert_string_equal(case_said(&k), "");
 }
 
+/* The last order has no end: the operation is over, and nobody releases the backend. */
+static void held_without_an_end(void **state)
+{
+    (void)state;
+    hold(300);
+    case_ask(&k, "backend.hold", backend_hold, json_pack("{s:s}", "name", "b1"));
+    assert_int_equal(k.n_answers, 2);
+    assert_null(case_result(&k, "op"));
+    assert_int_equal(case_op(&k)->state, OP_CANCELLED);
+    assert_non_null(strstr(case_op(&k)->text, "no end any more"));
+    case_run_ms(&k, 600);
+    assert_string_equal(case_said(&k), "");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
-        T(the_longest_idle_first_at_the_rate), T(more_than_meant),    T(nobody_matches),
-        T(cancelled_the_others_go_on),         T(released_by_itself), T(prolonged),
-        T(another_state_ends_the_hold),
+        T(the_longest_idle_first_at_the_rate), T(more_than_meant),     T(nobody_matches),
+        T(cancelled_the_others_go_on),         T(released_by_itself),  T(prolonged),
+        T(another_state_ends_the_hold),        T(held_without_an_end),
 #undef T
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
