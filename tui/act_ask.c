@@ -335,8 +335,8 @@ static void act_open(struct app *a, uint64_t n)
                              : act->node->cluster
                                  ? str_printf("at all %zu daemons", act->node->n_members)
                                  : NULL;
-    dialog_open(&a->dialog, d->yes, "%s%s%s%s", d->words, object ? " " : "", object ? object : "",
-                d->flags & (ROW_ACTION_FORM | ROW_ACTION_ADD) ? "" : "?");
+    dialog_open(&a->dialog, DIALOG_OF_ACT, d->yes, "%s%s%s%s", d->words, object ? " " : "",
+                object ? object : "", d->flags & (ROW_ACTION_FORM | ROW_ACTION_ADD) ? "" : "?");
     if (has_rows && n > 1)
         dialog_add_count(&a->dialog, n);
     if (has_rows && d->counted[0] && !act_sum_sessions(act)) {

@@ -77,7 +77,6 @@ struct app {
     struct screen view;
     bool is_paused;
     bool wants_reload;            /* the difference was asked for: a question follows */
-    bool is_reloading;            /* the open dialog is about that */
     const struct command *wanted; /* whose answer will become a page, */
     char wanted_id[TABLE_ID_MAX]; /* and about which row */
     char filter_before[TABLE_FILTER_MAX];

@@ -9,21 +9,21 @@
 
 static void dialog_answered(struct app *a, bool is_yes)
 {
-    bool is_shell = a->shell.phase == SHELL_ASK || a->shell.phase == SHELL_SECRETS;
-    if (is_yes && is_shell) {
-        shell_confirmed(a);
-    } else if (is_yes && a->is_reloading) {
-        reload_confirmed(a);
-    } else if (is_yes) {
-        act_confirmed(a);
-    } else {
-        dialog_close(&a->dialog);
-        a->is_reloading = false;
-        act_fini(&a->act);
-        if (is_shell)
-            shell_fini(&a->shell);
-        app_say(a, false, "nothing was done");
+    static void (*const confirmed[DIALOG_OWNER_COUNT])(struct app * a) = {
+        [DIALOG_OF_ACT] = act_confirmed,
+        [DIALOG_OF_SHELL] = shell_confirmed,
+        [DIALOG_OF_RELOAD] = reload_confirmed,
+    };
+    if (is_yes) {
+        confirmed[a->dialog.owner](a);
+        return;
     }
+    dialog_close(&a->dialog);
+    if (a->dialog.owner == DIALOG_OF_ACT)
+        act_fini(&a->act);
+    else if (a->dialog.owner == DIALOG_OF_SHELL)
+        shell_fini(&a->shell);
+    app_say(a, false, "nothing was done");
 }
 
 /* What editors call leaving and saving; and a filter's name. */

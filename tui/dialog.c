@@ -13,10 +13,11 @@
 /* Frame, question, an empty line before the fields, hint, buttons. */
 #define DIALOG_FRAME 6
 
-void dialog_open(struct dialog *d, const char *yes, const char *fmt, ...)
+void dialog_open(struct dialog *d, enum dialog_owner owner, const char *yes, const char *fmt, ...)
 {
     va_list ap;
     dialog_close(d);
+    d->owner = owner;
     d->is_open = true;
     va_start(ap, fmt);
     vsnprintf(d->question, sizeof(d->question), fmt, ap);

@@ -21,7 +21,16 @@ struct dialog_field {
     struct edit edit;
 };
 
+/* Who asks, and hears the answer. */
+enum dialog_owner {
+    DIALOG_OF_ACT,
+    DIALOG_OF_SHELL,
+    DIALOG_OF_RELOAD,
+    DIALOG_OWNER_COUNT,
+};
+
 struct dialog {
+    enum dialog_owner owner;
     bool is_open;
     bool is_drawn; /* since it was opened: what was pressed before means something else */
     char question[256];
@@ -34,8 +43,8 @@ struct dialog {
 };
 
 /* Opens with the focus on No. */
-void dialog_open(struct dialog *d, const char *yes, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
+void dialog_open(struct dialog *d, enum dialog_owner owner, const char *yes, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 /* A field for an argument of a command; a secret is followed by a second one that must be the same.
  */
 void dialog_add_arg(struct dialog *d, const struct command_arg *arg, const char *value);

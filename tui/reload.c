@@ -25,12 +25,12 @@ static void on_diff(void *arg, const json_t *result, const struct client_error *
     AUTO_FREE char *count =
         n_rows ? str_printf("%zu %s", n_rows, n_rows == 1 ? "key differs" : "keys differ")
                : str_dup_c("No key differs; files that it names are read anew");
-    dialog_open(&a->dialog, "Yes, reload", "Reload the configuration? %s", count ? count : "");
+    dialog_open(&a->dialog, DIALOG_OF_RELOAD, "Yes, reload", "Reload the configuration? %s",
+                count ? count : "");
     if (n_rows)
         page_add_rows(&a->dialog.body, diff, rows, NULL, dialog_body_width(&a->view));
     for (i = 0; i < n; i++)
         dialog_add_arg(&a->dialog, &args[i], "");
-    a->is_reloading = true;
 }
 
 static void on_reloaded(void *arg, const json_t *result, const struct client_error *error)
@@ -59,7 +59,6 @@ void reload_confirmed(struct app *a)
             json_object_set_new(params, f->arg->name, json_string(f->edit.text));
     }
     dialog_close(&a->dialog);
-    a->is_reloading = false;
     if (!node_ask(app_node(a), "config.reload", params, on_reloaded, a))
         app_say(a, true, "there is no connection");
 }

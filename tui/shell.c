@@ -109,7 +109,8 @@ static void shell_ask(struct app *a, const char *words)
     struct shell *s = &a->shell;
     const struct command *c = s->args.command;
     s->phase = SHELL_ASK;
-    dialog_open(&a->dialog, "Yes", "%s: %s. Go on?", s->line, words ? words : c->summary);
+    dialog_open(&a->dialog, DIALOG_OF_SHELL, "Yes", "%s: %s. Go on?", s->line,
+                words ? words : c->summary);
 }
 
 static void shell_go(struct app *a)
@@ -139,7 +140,7 @@ static bool shell_ask_secrets(struct app *a)
         if (s->args.secrets[i].source != ARGS_SECRET_PROMPT)
             continue;
         if (n_asked++ == 0)
-            dialog_open(&a->dialog, "Go on", "%s", s->line);
+            dialog_open(&a->dialog, DIALOG_OF_SHELL, "Go on", "%s", s->line);
         dialog_add_arg(&a->dialog, s->args.secrets[i].arg, "");
     }
     if (n_asked == 0)

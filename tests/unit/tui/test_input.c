@@ -279,7 +279,7 @@ static void test_default_is_no(void **state)
     (void)state;
     struct dialog d = {0};
     const struct command *c = commands_find("session", "kill");
-    dialog_open(&d, "Yes", "End %s?", "1");
+    dialog_open(&d, DIALOG_OF_ACT, "Yes", "End %s?", "1");
     dialog_add_arg(&d, commands_arg(c, "text"), "");
     dialog_add_arg(&d, commands_arg(c, "now"), "");
     /* Nobody has seen the question yet. */
@@ -308,7 +308,7 @@ static void test_passwords_twice(void **state)
     (void)state;
     struct dialog d = {0};
     const struct command *c = commands_find("user", "passwd");
-    dialog_open(&d, "Set", "Set the password");
+    dialog_open(&d, DIALOG_OF_ACT, "Set", "Set the password");
     dialog_add_arg(&d, commands_arg(c, "password"), "");
     assert_int_equal(d.n_fields, 2);
     assert_true(d.fields[0].edit.is_secret && d.fields[1].edit.is_secret);
@@ -335,7 +335,7 @@ static void test_dialog_sizes(void **state)
     struct dialog d = {0};
     const struct command *c = commands_find("user", "set");
     const struct command_arg *args = commands_args(c, &n);
-    dialog_open(&d, "Yes", "Change it?");
+    dialog_open(&d, DIALOG_OF_ACT, "Yes", "Change it?");
     for (int i = 0; i < 30; i++) {
         page_line(&d.body);
         page_printf(&d.body, STYLE_NORMAL, "row %d", i);
