@@ -52,18 +52,6 @@ static int server_parse(struct str der, struct tls_key **ret)
     return err;
 }
 
-static int server_add(struct key_server *s, struct str der)
-{
-    struct tls_key **v =
-        s->n < KEYS_MAX ? realloc(s->keys, (s->n + 1) * sizeof(struct tls_key *)) : NULL;
-    if (!v)
-        return -ERR_NOMEM;
-    s->keys = v;
-    int err = server_parse(der, &v[s->n]);
-    s->n += err == 0;
-    return err;
-}
-
 int key_server_new(struct str records, struct key_server **ret)
 {
     struct key_server *s = calloc(1, sizeof(*s));
@@ -74,10 +62,17 @@ int key_server_new(struct str records, struct key_server **ret)
         list_init(&s->used);
     }
     while (err == 0 && (err = record_next(&records, &r)) == 0) {
-        if (r.kind == KEY_SERVER_RECORD && r.n == 1)
-            err = server_add(s, r.v[0]);
-        else if (r.kind != KEY_SERVER_FILE || r.n != 2)
+        if (r.kind == KEY_SERVER_FILE && r.n == 2)
+            continue;
+        if (r.kind != KEY_SERVER_RECORD || r.n != 1) {
             err = -ERR_SYNTAX;
+            break;
+        }
+        struct tls_key **v =
+            s->n < KEYS_MAX ? realloc(s->keys, (s->n + 1) * sizeof(struct tls_key *)) : NULL;
+        s->keys = v ? v : s->keys;
+        err = v ? server_parse(r.v[0], &v[s->n]) : -ERR_NOMEM;
+        s->n += err == 0;
     }
     if (err != -ERR_EOF) {
         key_server_free(s);

@@ -187,15 +187,6 @@ void tls_certs_forget_one(struct tls_certs *c, const struct tls_pair *p)
 
 /* ---- picking; under the lock ---- */
 
-static void certs_add_waker(struct tls_certs *c, const struct tls_waker *w)
-{
-    for (size_t i = 0; i < c->n_wakers; i++)
-        if (c->wakers[i].arg == w->arg && c->wakers[i].wake == w->wake)
-            return;
-    if (c->n_wakers < TLS_CERTS_WAKERS_MAX)
-        c->wakers[c->n_wakers++] = *w;
-}
-
 /* Has it queued. False: too much is under way; whoever waits asks again when some of it is there.
  */
 static bool cert_want(struct tls_certs *c, struct cert *e, uint64_t now_ms, bool *ret_is_first)
@@ -251,8 +242,13 @@ int tls_certs_pick(struct tls_certs *c, struct str name, uint64_t now_ms, bool i
         c->directory ? tls_directory_find(c->directory, name, &number, &line) : -ERR_NOT_FOUND;
     if (err == 0)
         err = certs_pick(c, &line, now_ms, is_late, ret, &is_first);
-    if (err == -ERR_AGAIN)
-        certs_add_waker(c, w);
+    if (err == -ERR_AGAIN) { /* each waker once */
+        size_t i = 0;
+        while (i < c->n_wakers && (c->wakers[i].arg != w->arg || c->wakers[i].wake != w->wake))
+            i++;
+        if (i == c->n_wakers && i < TLS_CERTS_WAKERS_MAX)
+            c->wakers[c->n_wakers++] = *w;
+    }
     pthread_mutex_unlock(&c->mutex);
     if (is_first)
         c->on_wanted(c->arg);

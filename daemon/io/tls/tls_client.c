@@ -117,20 +117,15 @@ bool tls_client_is_verified(const struct tls_client *t)
     return t->is_verified;
 }
 
-static bool is_worth_saving(struct tls_client *t, const char *host, gnutls_session_t session)
-{
-    pthread_mutex_lock(&t->mutex);
-    const struct cache_entry *e = map_get(&t->cache, str_of(host));
-    bool is_worth =
-        !e || !gnutls_session_is_resumed(session) || clock_ms() - e->saved_ms >= CACHE_REFRESH_MS;
-    pthread_mutex_unlock(&t->mutex);
-    return is_worth && strlen(host) <= HOST_MAX;
-}
-
 void tls_client_save(struct tls_client *t, const char *host, gnutls_session_t session)
 {
     void *old = NULL;
-    if (!is_worth_saving(t, host, session))
+    pthread_mutex_lock(&t->mutex);
+    const struct cache_entry *kept = map_get(&t->cache, str_of(host));
+    bool is_worth = !kept || !gnutls_session_is_resumed(session) ||
+                    clock_ms() - kept->saved_ms >= CACHE_REFRESH_MS;
+    pthread_mutex_unlock(&t->mutex);
+    if (!is_worth || strlen(host) > HOST_MAX)
         return;
     struct cache_entry *e = calloc(1, sizeof(*e));
     if (!e || gnutls_session_get_data2(session, &e->data) < 0) {
