@@ -60,13 +60,12 @@ static void backend_free(struct backend *b)
     free(b);
 }
 
-int backend_new(const char *pool, const char *name, bool is_dynamic, struct backend **ret)
+int backend_new(const char *pool, const char *name, struct backend **ret)
 {
     struct backend *b = calloc(1, sizeof(*b));
     if (!b)
         return -ERR_NOMEM;
     atomic_init(&b->refs, 1);
-    b->is_dynamic = is_dynamic;
     b->pool = str_dup_c(pool);
     b->name = str_dup_c(name);
     b->text = calloc(1, sizeof(*b->text));

@@ -41,7 +41,6 @@ struct backend_failure {
 struct backend {
     atomic_uint refs;
     char *pool, *name; /* dynamic ones have pool "(dynamic)" and their address as name */
-    bool is_dynamic;
     _Atomic uint8_t health, admin;                    /* enums above */
     _Atomic uint64_t health_since_ms, admin_since_ms; /* wall clock */
     _Atomic uint64_t sessions;                        /* relayed now */
@@ -110,8 +109,7 @@ const char *backend_admin_name(enum backend_admin a);
 int backend_admin_find(const char *name, enum backend_admin *ret) NODISCARD;
 
 /* One reference; ready, health unknown. Strings are copied. -ERR_NOMEM. */
-int backend_new(const char *pool, const char *name, bool is_dynamic,
-                struct backend **ret) NODISCARD;
+int backend_new(const char *pool, const char *name, struct backend **ret) NODISCARD;
 struct backend *backend_ref(struct backend *b);
 void backend_unref(struct backend *b); /* NULL is fine */
 

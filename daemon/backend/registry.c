@@ -52,7 +52,7 @@ static struct registry_entry *registry_add(struct registry_set *set, struct str 
                                            const char *pool, const char *name, bool is_dynamic)
 {
     struct registry_entry *e = calloc(1, sizeof(*e));
-    if (!e || backend_new(pool, name, is_dynamic, &e->backend) < 0) {
+    if (!e || backend_new(pool, name, &e->backend) < 0) {
         free(e);
         return NULL;
     }

@@ -18,7 +18,7 @@
 static struct backend *make(void)
 {
     struct backend *b = NULL;
-    assert_int_equal(backend_new("main", "b1", false, &b), 0);
+    assert_int_equal(backend_new("main", "b1", &b), 0);
     return b;
 }
 

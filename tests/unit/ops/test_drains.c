@@ -36,8 +36,8 @@ static int setup(void **state)
     wishes = json_object();
     is_changed = true;
     is_removed = false;
-    assert_int_equal(backend_new("main", "b1", false, &backend), 0);
-    assert_int_equal(backend_new("main", "b2", false, &members[1].backend), 0);
+    assert_int_equal(backend_new("main", "b1", &backend), 0);
+    assert_int_equal(backend_new("main", "b2", &members[1].backend), 0);
     pool_config = (struct config_pool){.name = (char *)"main"};
     members[0] = (struct pool_member){.backend = backend, .weight = 1};
     members[1].weight = 1;

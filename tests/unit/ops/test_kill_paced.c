@@ -12,7 +12,7 @@ static int setup(void **state)
 {
     (void)state;
     case_begin(&k);
-    assert_int_equal(backend_new("main", "b1", false, &backend), 0);
+    assert_int_equal(backend_new("main", "b1", &backend), 0);
     return 0;
 }
 

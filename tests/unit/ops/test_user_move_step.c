@@ -50,7 +50,7 @@ static int setup(void **state)
     pool_config = (struct config_pool){.name = (char *)"main"};
     for (size_t i = 0; i < 2; i++) {
         members[i] = (struct pool_member){.weight = 1, .host = (char *)"127.0.0.1"};
-        assert_int_equal(backend_new("main", i ? "b2" : "b1", false, &members[i].backend), 0);
+        assert_int_equal(backend_new("main", i ? "b2" : "b1", &members[i].backend), 0);
     }
     pool = (struct pool){.config = &pool_config, .members = members, .n_members = 2};
     atomic_store(&k.plane.pools.refs, 1);

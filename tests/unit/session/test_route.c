@@ -164,7 +164,7 @@ static void test_auth_server(void **state)
     assert_int_equal(route_find(&snapshot, c.registry, &q, &r), 0);
     assert_null(r.member);
     assert_string_equal(r.pool->config->name, "main"); /* of the login, without the server */
-    assert_true(r.dynamic->is_dynamic);
+    assert_string_equal(r.dynamic->pool, "(dynamic)");
     assert_string_equal(r.host, "10.0.1.1");
     assert_int_equal(r.port, 1430);
     assert_int_equal(route_find(&snapshot, c.registry, &q, &again), 0);

@@ -278,7 +278,7 @@ static void test_values(void **state)
     proto_imap.watch_init(s->watch, STR_NULL);
     proto_imap.watch_feed(s->watch, WATCH_CLIENT, STR("a IDLE\r\n"));
     proto_imap.watch_feed(s->watch, WATCH_SERVER, STR("+ idling\r\n"));
-    assert_int_equal(backend_new("main", "b1", false, &s->backend), 0);
+    assert_int_equal(backend_new("main", "b1", &s->backend), 0);
     assert_int_equal(addr_parse(STR("10.0.0.1:143"), &s->server_addr), 0);
     s->relay_ms = 1;
     s->client.in_bytes = 1234;
