@@ -354,23 +354,19 @@ static void connect_succeeded(struct session *s, struct login_outcome *o)
         relay_begin(s, o->rest, o->learned);
 }
 
-/* Never 0. */
-static uint32_t connect_user_hash(const struct session *s)
-{
-    return (uint32_t)hash_stable(str_of(s->user)) | 1;
-}
-
 static void on_login(void *arg, struct login_outcome *o)
 {
     struct session *s = arg;
     uint64_t now = loop_now_ms(s->env->loop);
     s->pre->login = NULL;
     unsigned fall = s->pool->config->check.fall ? s->pool->config->check.fall : 3;
-    bool is_failed_login = o->failure != BACK_FAIL_NONE && o->were_credentials_sent;
+    uint32_t user = 0; /* never that of one who failed */
+    if (o->failure != BACK_FAIL_NONE && o->were_credentials_sent)
+        user = (uint32_t)hash_stable(str_of(s->user)) | 1;
     const struct backend_login note = {.failure = o->failure,
                                        .proto = s->proto->id,
                                        .step = o->step,
-                                       .user = is_failed_login ? connect_user_hash(s) : 0,
+                                       .user = user,
                                        .fall = fall,
                                        .connect_us = o->connect_us,
                                        .total_us = o->total_us,
