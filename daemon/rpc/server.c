@@ -16,6 +16,7 @@
 #define SERVER_CHECK_MS 1000
 #define SERVER_RESUME_MS 250
 #define SERVER_SPARE_FDS 32  /* left for sessions that were accepted, and for the store */
+#define SERVER_SPARE_PART 8  /* of few: no more than this part, or no operator would get in */
 #define SERVER_LEAVE_MS 2000 /* clients of a closed socket get this long to hear of outcomes */
 
 /* Somebody whose name and role are being found out. */
@@ -57,16 +58,19 @@ static void pending_client_refuse(const struct pending_client *a, int err, const
               KV_U64("uid", a->peer.uid), KV_U64("pid", a->peer.pid), KV_STR("reason", text));
 }
 
-/* The kernel gives the lowest number that is free: all below are in use. */
-static bool pending_client_has_room(const struct pending_client *a)
+/* NULL: there is room; else what there is none of. The kernel gives the lowest number that is free:
+ * all below are in use. */
+static const char *pending_client_lacks(const struct pending_client *a)
 {
-    if ((uint64_t)a->fd + SERVER_SPARE_FDS >= process_max_fds())
-        return false;
+    uint64_t max = process_max_fds(), part = max / SERVER_SPARE_PART;
+    if ((uint64_t)a->fd + (part < SERVER_SPARE_FDS ? part : SERVER_SPARE_FDS) >= max)
+        return "the daemon has no descriptors left for clients of this socket";
     if (!a->section)
-        return true;
+        return NULL;
     size_t most = a->section->max_clients;
     size_t reserve = a->section->admin_reserve < most ? a->section->admin_reserve : most;
-    return a->socket->n_clients < (a->peer.role == ROLE_ADMIN ? most : most - reserve);
+    bool has_room = a->socket->n_clients < (a->peer.role == ROLE_ADMIN ? most : most - reserve);
+    return has_room ? NULL : "too many clients on this socket";
 }
 
 static void pending_client_done(struct work *w)
@@ -81,8 +85,9 @@ static void pending_client_done(struct work *w)
         pending_client_refuse(a, -ERR_PERM, "you have no role on this socket");
         return;
     }
-    if (!pending_client_has_room(a)) {
-        pending_client_refuse(a, -ERR_LIMIT, "too many clients on this socket");
+    const char *lack = pending_client_lacks(a);
+    if (lack) {
+        pending_client_refuse(a, -ERR_LIMIT, lack);
         return;
     }
     if (client_open(a->socket, a->fd, &a->peer) < 0)
