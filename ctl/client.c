@@ -391,6 +391,10 @@ int client_explain_open(const char *path, int err, struct client_error *ret_erro
     } else if (err == -ERR_TIMEOUT) {
         text = str_printf("the daemon behind %s does not answer", path);
         hint = NULL;
+    } else if (err == -ERR_TOO_LONG &&
+               strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
+        text = str_printf("no daemon at %s: no socket can have so long a name", path);
+        err = -ERR_UNREACHABLE;
     } else {
         text = str_printf("no daemon at %s", path);
     }

@@ -369,6 +369,11 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
                 *texts[i].place = optarg;
         o->is_successor = o->is_successor || opt == 's';
         o->only_set = o->only_set || (opt == 'd' && optarg);
+        if (opt == 'd' && optarg && strcmp(optarg, "set") != 0) {
+            fprintf(stderr, "mailproxyd: --dump=%s: only --dump and --dump=set are there\n",
+                    optarg);
+            return false;
+        }
         o->is_forced = o->is_forced || opt == 'f';
         for (size_t i = 0; i < ARRAY_LEN(tasks); i++)
             if (tasks[i].option == opt)

@@ -49,6 +49,17 @@ def answer(p, *args):
     return done
 
 
+def test_words_that_are_none(make_proxy, settings):
+    """A word that --dump does not know is no other one, and a socket that cannot be there is not reachable."""
+    p = make_proxy(settings, start=False)
+    for word in ("foo", "", "SET"):
+        done = subprocess.run([p.program, f"--dump={word}", "-c", p.config], capture_output=True, text=True)
+        assert done.returncode == 64 and not done.stdout and "--dump=set" in done.stderr
+    done = subprocess.run([os.path.join(os.path.dirname(p.program), "mailproxyctl"), "-s", "/tmp/" + "x" * 200, "sessions"],
+                          capture_output=True, text=True)
+    assert done.returncode == 5 and "so long a name" in done.stderr
+
+
 def test_reload_tells_what_changed(proxy):
     c = logged_in(proxy)
     set_weight(proxy, "dc1", 20)
