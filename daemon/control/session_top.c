@@ -156,20 +156,9 @@ static void top_prune(struct top *t)
     t->n_best = t->n_best < t->limit ? t->n_best : t->limit;
 }
 
-/* What lists or kills just these: the filter of the request and the group's own. */
-static void top_put_filter(const struct top *t, json_t *row, struct str key)
-{
-    AUTO_BUF text = BUF_INIT;
-    const char *field = session_filter_fields[top_kinds[t->by].field].name;
-    bool is_exact = t->by != TOP_NET && t->by != TOP_IP && key.n > 0;
-    int err = buf_printf(&text, "%s%s%s%s", t->filter ? t->filter : "", t->filter ? " " : "", field,
-                         is_exact ? "==" : "=");
-    if (err == 0 && filter_print_value(&text, key) == 0)
-        (void)json_object_set_new(row, "filter", request_json(buf_str(&text)));
-}
-
 static json_t *top_row(const struct top *t, const struct session_group *g)
 {
+    AUTO_BUF text = BUF_INIT;
     json_t *row = json_object();
     (void)json_object_set_new(row, "key", request_json(g->key));
     request_set_text(row, "by", top_kinds[t->by].name);
@@ -179,7 +168,12 @@ static json_t *top_row(const struct top *t, const struct session_group *g)
     request_put_number(row, "out", g->out_bytes);
     request_put_number(row, "age", g->oldest_ms);
     request_put_number(row, "new", g->young);
-    top_put_filter(t, row, g->key);
+    /* What lists or kills just these: the filter of the request and the group's own. */
+    bool is_exact = t->by != TOP_NET && t->by != TOP_IP && g->key.n > 0;
+    int err = buf_printf(&text, "%s%s%s%s", t->filter ? t->filter : "", t->filter ? " " : "",
+                         session_filter_fields[top_kinds[t->by].field].name, is_exact ? "==" : "=");
+    if (err == 0 && filter_print_value(&text, g->key) == 0)
+        (void)json_object_set_new(row, "filter", request_json(buf_str(&text)));
     return row;
 }
 

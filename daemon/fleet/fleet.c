@@ -327,18 +327,6 @@ static void fleet_tell_watches(struct fleet *f, bool is_back, bool is_other)
 
 /* ---- the heartbeat ---- */
 
-static void fleet_set_epoch(struct fleet *f)
-{
-    uint8_t mac[32];
-    (void)str_copy(f->epoch, sizeof(f->epoch), str_of(f->nodes.epoch));
-    crypto_sasl()->hmac_sha256(str_n(f->secret, sizeof(f->secret)), str_of(f->epoch), mac);
-    char hex[17];
-    str_hex(hex, mac, 8);
-    snprintf(f->proof, sizeof(f->proof), "%.8s-%s", f->epoch, hex);
-    pins_set_epoch(f->pins, f->epoch);
-    f->next_heartbeat_ms = 0; /* the others are to see the proof */
-}
-
 static void on_heartbeat(void *arg, const struct redis_result *r)
 {
     struct fleet *f = arg;
@@ -354,8 +342,16 @@ static void on_heartbeat(void *arg, const struct redis_result *r)
     bool is_other = *nodes.epoch && strcmp(f->epoch, nodes.epoch) != 0;
     bool is_back = *nodes.epoch && (f->is_back || is_other);
     f->is_back = false;
-    if (is_other)
-        fleet_set_epoch(f);
+    if (is_other) {
+        uint8_t mac[32];
+        char hex[17];
+        (void)str_copy(f->epoch, sizeof(f->epoch), str_of(nodes.epoch));
+        crypto_sasl()->hmac_sha256(str_n(f->secret, sizeof(f->secret)), str_of(f->epoch), mac);
+        str_hex(hex, mac, 8);
+        snprintf(f->proof, sizeof(f->proof), "%.8s-%s", f->epoch, hex);
+        pins_set_epoch(f->pins, f->epoch);
+        f->next_heartbeat_ms = 0; /* the others are to see the proof */
+    }
     if (is_other && !is_first) {
         static const char text[] =
             "the store has lost its data, or is another one: nodes say anew what they know";

@@ -339,19 +339,6 @@ static void on_queue_look(struct loop_timer *t)
 
 /* ---- their life ---- */
 
-/* There is room for one more: the oldest of those that only wait for nodes that are away goes. */
-static bool queue_make_room(struct fleet_runs *f, size_t bytes)
-{
-    LIST_FOREACH_SAFE (it, &f->queue) {
-        struct queued *q = LIST_ITEM(it, struct queued, link);
-        if (f->n_queue < QUEUE_MAX && f->queued_bytes + bytes <= QUEUE_BYTES_MAX)
-            break;
-        if (q->has_come && !q->is_over)
-            queued_give_up(q, "too many are kept for them");
-    }
-    return f->n_queue < QUEUE_MAX && f->queued_bytes + bytes <= QUEUE_BYTES_MAX;
-}
-
 int fleet_queue_add(struct fleet_runs *f, json_t *m, redis_fn *cb, void *arg)
 {
     char row[24];
@@ -361,7 +348,15 @@ int fleet_queue_add(struct fleet_runs *f, json_t *m, redis_fn *cb, void *arg)
         return -ERR_NOMEM;
     if (bytes > QUEUE_TEXT_MAX)
         return -ERR_TOO_LONG;
-    if (!queue_make_room(f, bytes))
+    /* The oldest of those that only wait for nodes that are away make room. */
+    LIST_FOREACH_SAFE (it, &f->queue) {
+        struct queued *old = LIST_ITEM(it, struct queued, link);
+        if (f->n_queue < QUEUE_MAX && f->queued_bytes + bytes <= QUEUE_BYTES_MAX)
+            break;
+        if (old->has_come && !old->is_over)
+            queued_give_up(old, "too many are kept for them");
+    }
+    if (f->n_queue >= QUEUE_MAX || f->queued_bytes + bytes > QUEUE_BYTES_MAX)
         return -ERR_TOO_MANY;
     (void)snprintf(row, sizeof(row), "%020llu", (unsigned long long)fleet_message_number_of(m));
     struct queued *q = queued_new(f, row, m, bytes);

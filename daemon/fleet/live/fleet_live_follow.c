@@ -109,8 +109,10 @@ static void follow_lose(struct follow *f, struct follow_node *n, uint64_t lines)
 
 /* ---- the end ---- */
 
-static void follow_tell_stop(struct follow *f)
+/* why: for the client; NULL: it is gone, or does not want to hear more. */
+static void follow_end(struct follow *f, const char *why)
 {
+    struct client *client = f->stream.client;
     const struct fleet_nodes *nodes = fleet_nodes(f->live->fleet);
     for (size_t i = 0; i < nodes->n; i++) {
         AUTO_FREE char *to =
@@ -119,13 +121,6 @@ static void follow_tell_stop(struct follow *f)
             (!f->only || strcmp(f->only, nodes->v[i].name) == 0))
             fleet_live_send(f->live, to, json_pack("{s:s, s:s}", "kind", "stop", "id", f->id));
     }
-}
-
-/* why: for the client; NULL: it is gone, or does not want to hear more. */
-static void follow_end(struct follow *f, const char *why)
-{
-    struct client *client = f->stream.client;
-    follow_tell_stop(f);
     client_detach(&f->stream);
     json_t *end = why && client
                       ? json_pack("{s:s, s:s, s:{s:I, s:s}}", "jsonrpc", "2.0", "method", "end",
