@@ -129,7 +129,10 @@ static void on_reply(void *arg, const struct http_result *result)
         query_refuse(q, AUTH_REJECTED, why);
         break;
     case AUTH_HTTP_NONSENSE:
-        query_refuse(q, AUTH_TEMPFAIL, r.problem);
+        /* The status judges nobody, but it says why: a wrong address has 404, a crash 500. */
+        if (result->status != 200)
+            snprintf(why, sizeof(why), "%s (HTTP status %u)", r.problem, result->status);
+        query_refuse(q, AUTH_TEMPFAIL, result->status != 200 ? why : r.problem);
         break;
     }
 }

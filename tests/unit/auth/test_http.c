@@ -339,7 +339,7 @@ static void test_http_status(void **state)
                                   "Content-Length: 3\r\n\r\nabc"),
                         "REJECTED http: refused by the auth server: Bad text=Bad wait=2000");
     assert_string_equal(answer_to("HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"),
-                        "TEMPFAIL http: the reply has no Auth-Status");
+                        "TEMPFAIL http: the reply has no Auth-Status (HTTP status 500)");
     /* one that neither closes nor says where its body ends */
     assert_string_equal(answer_to("HTTP/1.0 200 OK\r\nAuth-Status: OK\r\n\r\n"),
                         "OK http bob@example.org login=PLAIN Bob@Example.org secret");
