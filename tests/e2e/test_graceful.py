@@ -249,3 +249,43 @@ def test_a_stop_lets_commands_be_answered(proxy, slow):
     proxy.ctl("system", "stop", "--yes")
     assert c.line() == "250 2.0.0 taken" and c.line().startswith("421") and slow.mails["stopped"] == 1
     c.close()
+
+
+@pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "refused"])
+def test_impatient_client_is_ended(make_proxy, settings, is_taken):
+    """The message that it sent without waiting is stored before the goodbye, or refused; what came behind it begins nothing any more."""
+    answer, got = threading.Event(), []
+
+    def serve(client):
+        f = client.makefile("rb")
+        client.sendall(b"* OK [CAPABILITY IMAP4rev1] ready\r\n")
+        for line in f:
+            tag, verb = line.split()[:2]
+            if verb.upper() == b"APPEND":
+                answer.wait(30)
+                if is_taken:
+                    client.sendall(b"+ go\r\n")
+                    got.append(f.read(int(line.split(b"{")[1].split(b"}")[0]) + 2))
+                client.sendall(tag + (b" OK stored\r\n" if is_taken else b" NO [OVERQUOTA] full\r\n"))
+            else:
+                got.append(verb) if got or verb == b"NOOP" else None
+                client.sendall(b"* CAPABILITY IMAP4rev1\r\n" * (verb.upper() == b"CAPABILITY") + tag + b" OK done\r\n")
+    server = Server(serve)
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [{"name": "slow", "host": server.host, "ports": {"imap": server.port}}]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    c = imap.logged_in(p, USER, PASSWORD)
+    text = "x" * 100000
+    c.send(f"b APPEND INBOX {{{len(text)}}}\r\n{text}\r\nc NOOP\r\n")
+    wait.until(lambda: p.sessions()[0]["in"] > len(text), "the message at the proxy")
+    kill = threading.Thread(target=lambda: kill.result.update(p.ctl("session", "kill", "--all", "--yes", "--grace", "30s")))
+    kill.result = {}
+    kill.start()
+    wait.until(lambda: p.sessions()[0]["phase"] == "ending", "the end's beginning")
+    answer.set()
+    rest = c.rest().decode()
+    kill.join(30)
+    assert kill.result["cut"] == 0, kill.result
+    assert rest.startswith("+ go\r\nb OK" if is_taken else "b NO") and "* BYE" in rest and "c OK" not in rest
+    assert got == ([text.encode() + b"\r\n"] if is_taken else [])
+    server.close()
