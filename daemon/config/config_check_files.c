@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/os/folder.h"
 #include "config/config_directory.h"
 
@@ -48,6 +49,21 @@ static size_t check_group_files(struct check *k, const struct config_group *g, c
 
 /* ---- TLS ---- */
 
+/* Clients refuse a certificate that has ended; mail goes on for those who do not look. */
+static void check_tls_ends(struct check *k, const char *name, const struct tls_server *server)
+{
+    size_t n = 0;
+    int64_t now = (int64_t)(clock_wall_ms() / 1000);
+    const struct tls_cert_end *ends = tls_server_cert_ends(server, &n);
+    for (size_t i = 0; i < n; i++) {
+        char at[25];
+        if (ends[i].expires <= 0 || ends[i].expires > now)
+            continue;
+        clock_format(at, (uint64_t)ends[i].expires * 1000);
+        check_warning(k, name, "%s has ended at %s", ends[i].file, at);
+    }
+}
+
 static void check_tls_server(struct check *k, const char *name, const struct config_tls *tls)
 {
     struct tls_server *server = NULL;
@@ -56,7 +72,8 @@ static void check_tls_server(struct check *k, const char *name, const struct con
     if (err < 0)
         check_error(k, name, "%s", why ? why : err_text(err));
     else
-        tls_server_unref(server);
+        check_tls_ends(k, name, server);
+    tls_server_unref(server);
 }
 
 /* Each set of certificates once: those of the whole file when a listener uses them as they are. */

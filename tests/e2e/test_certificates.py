@@ -83,6 +83,8 @@ def test_end_of_a_certificate(make_proxy, settings, folder):
     assert "! the certificate of listener imap and 2 more has ended" in once(p, "--screen", "overview")
     assert len(log_lines(p, "certificate-ends")) == 1
     line, = log_lines(p, "certificate-ended")
+    done = subprocess.run([p.program, "-t", "-c", p.config], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr.count(" has ended at ") == 1
     assert files["soon.test"]["cert"] in line
 
     # All is well again: not a word more.
