@@ -384,8 +384,8 @@ static void test_certificates(void **state)
 {
     (void)state;
     struct cert one, two;
-    cert_make(&one, "a.example.org", NULL, 1);
-    cert_make(&two, "b.example.org", NULL, 1);
+    cert_make(&one, "a.example.org", NULL, 2);
+    cert_make(&two, "b.example.org", NULL, 2);
     AUTO_FREE char *good = str_printf(
         "tls = { certificates = ( { cert = \"%s\"; key = \"%s\"; } ); };\n" TLS_LISTENER(""),
         one.path, one.path);

@@ -95,7 +95,7 @@ static void test_sample_with_everything(void **state)
 {
     (void)state;
     struct cert cert;
-    cert_make(&cert, "mail.example.org", NULL, 1);
+    cert_make(&cert, "mail.example.org", NULL, 2);
     AUTO_FREE char *sample = read_sample();
     AUTO_FREE char *text = with_everything(sample, cert.path);
     struct loaded l;
@@ -184,7 +184,7 @@ static void test_demo(void **state)
 {
     (void)state;
     struct cert cert;
-    cert_make(&cert, "localhost", NULL, 1);
+    cert_make(&cert, "localhost", NULL, 2);
     AUTO_FREE char *template = read_file("conf/demo.conf");
     AUTO_FREE char *text = with_values(template, cert.path);
     struct loaded l;

@@ -107,7 +107,8 @@ static void test_unreachable(void **state)
     client_error_fini(&e);
     memset(path, 'x', sizeof(path) - 1);
     path[sizeof(path) - 1] = '\0';
-    assert_int_equal(client_connect(path, 1000, &c, &e), -ERR_TOO_LONG);
+    assert_int_equal(client_connect(path, 1000, &c, &e), -ERR_UNREACHABLE);
+    assert_non_null(strstr(e.text, "so long a name"));
     client_error_fini(&e);
     assert_null(c);
 }
