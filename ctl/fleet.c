@@ -38,7 +38,7 @@ static int fleet_add(struct run *r, struct args *a, struct fleet_link *link, con
 
 int fleet_open(struct run *r, struct args *a, struct problem *problem)
 {
-    struct client_error error = {0};
+    struct control_client_error error = {0};
     json_t *result = NULL, *row;
     size_t i;
     int code = fleet_refuse(a, problem);
@@ -47,10 +47,10 @@ int fleet_open(struct run *r, struct args *a, struct problem *problem)
     struct run_node *by = run_node(r, a, 0, problem);
     if (!by)
         return problem->exit;
-    if (client_call(by->client, "fleet.list", json_object(), a->options.timeout_ms, &result,
-                    &error)) {
+    if (control_client_call(by->client, "fleet.list", json_object(), a->options.timeout_ms, &result,
+                            &error)) {
         code = problem_from_client(problem, &error);
-        client_error_fini(&error);
+        control_client_error_fini(&error);
         return code;
     }
     struct fleet_link *link = fleet_link_new(by->client, a->options.node == NULL);

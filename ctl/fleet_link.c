@@ -6,14 +6,14 @@
 
 /* What all nodes of a command share. */
 struct fleet_link {
-    struct client *client; /* of the daemon that is connected */
-    bool is_all;           /* they are all that there are */
-    bool is_refused;       /* the last call of all, as a whole */
-    char *asked;           /* method and parameters of the last call of all; NULL */
-    json_t *rows;          /* its answers that nobody has taken yet */
+    struct control_client *client; /* of the daemon that is connected */
+    bool is_all;                   /* they are all that there are */
+    bool is_refused;               /* the last call of all, as a whole */
+    char *asked;                   /* method and parameters of the last call of all; NULL */
+    json_t *rows;                  /* its answers that nobody has taken yet */
 };
 
-struct fleet_link *fleet_link_new(struct client *client, bool is_all)
+struct fleet_link *fleet_link_new(struct control_client *client, bool is_all)
 {
     struct fleet_link *link = calloc(1, sizeof(*link));
     if (link)
@@ -30,16 +30,16 @@ void fleet_link_free(struct fleet_link *link)
     free(link);
 }
 
-static int fleet_fail(struct client_error *e, int err, const char *text)
+static int fleet_fail(struct control_client_error *e, int err, const char *text)
 {
-    *e = (struct client_error){
+    *e = (struct control_client_error){
         .err = -err, .name = str_dup_c(err_name(err)), .text = str_dup_c(text)};
     return err;
 }
 
 static int fleet_ask(struct fleet_link *link, const char *node, const char *method,
                      const json_t *params, uint64_t timeout_ms, json_t **ret_rows,
-                     struct client_error *ret_error)
+                     struct control_client_error *ret_error)
 {
     AUTO_FREE char *text = json_dumps(params, JSON_COMPACT);
     json_t *ask = text ? json_pack("{s:s, s:s}", "method", method, "params", text) : NULL;
@@ -48,7 +48,7 @@ static int fleet_ask(struct fleet_link *link, const char *node, const char *meth
         return fleet_fail(ret_error, -ERR_NOMEM, err_text(ERR_NOMEM));
     if (node)
         json_object_set_new(ask, "node", json_string(node));
-    int err = client_call(link->client, "fleet.run", ask, timeout_ms, &result, ret_error);
+    int err = control_client_call(link->client, "fleet.run", ask, timeout_ms, &result, ret_error);
     if (err)
         return err;
     *ret_rows = json_incref(json_object_get(result, "rows"));
@@ -72,7 +72,8 @@ static json_t *fleet_take(json_t *rows, const char *node)
     return NULL;
 }
 
-static int fleet_open_answer(const json_t *row, json_t **ret_result, struct client_error *ret_error)
+static int fleet_open_answer(const json_t *row, json_t **ret_result,
+                             struct control_client_error *ret_error)
 {
     const char *text = json_string_value(json_object_get(row, "answer"));
     const char *away = json_string_value(json_object_get(row, "away"));
@@ -84,13 +85,13 @@ static int fleet_open_answer(const json_t *row, json_t **ret_result, struct clie
     else if (result)
         *ret_result = json_incref(result);
     else
-        err = client_error_read(json_object_get(answer, "error"), ret_error);
+        err = control_client_error_read(json_object_get(answer, "error"), ret_error);
     json_decref(answer);
     return err;
 }
 
 int fleet_call(struct fleet_link *link, const char *node, const char *method, json_t *params,
-               uint64_t timeout_ms, json_t **ret_result, struct client_error *ret_error)
+               uint64_t timeout_ms, json_t **ret_result, struct control_client_error *ret_error)
 {
     AUTO_FREE char *words = json_dumps(params, JSON_COMPACT | JSON_SORT_KEYS);
     AUTO_FREE char *asked = words ? str_printf("%s %s", method, words) : NULL;

@@ -35,7 +35,7 @@ void run_init(struct run *r, FILE *out, FILE *err)
 
 void run_node_fini(struct run_node *node)
 {
-    client_close(node->client);
+    control_client_close(node->client);
     free(node->path);
     free(node->name);
     free(node->unreached);
@@ -66,13 +66,13 @@ static struct run_node *run_find(struct run *r, const char *path, struct problem
 
 struct run_node *run_node(struct run *r, const struct args *a, size_t i, struct problem *problem)
 {
-    struct client_error error = {0};
+    struct control_client_error error = {0};
     struct run_node *node = run_find(r, a->options.sockets[i], problem);
     if (!node || run_node_is_open(node))
         return node;
-    if (client_connect(node->path, a->options.timeout_ms, &node->client, &error)) {
+    if (control_client_connect(node->path, a->options.timeout_ms, &node->client, &error)) {
         problem_from_client(problem, &error);
-        client_error_fini(&error);
+        control_client_error_fini(&error);
         return NULL;
     }
     return node;
@@ -90,19 +90,19 @@ bool run_has_not_reached(const struct run *r, const struct problem *problem)
 }
 
 int run_node_call(struct run_node *node, const char *method, json_t *params, uint64_t timeout_ms,
-                  json_t **ret_result, struct client_error *ret_error)
+                  json_t **ret_result, struct control_client_error *ret_error)
 {
-    return node->fleet
-               ? fleet_call(node->fleet, node->name, method, params, timeout_ms, ret_result,
-                            ret_error)
-               : client_call(node->client, method, params, timeout_ms, ret_result, ret_error);
+    return node->fleet ? fleet_call(node->fleet, node->name, method, params, timeout_ms, ret_result,
+                                    ret_error)
+                       : control_client_call(node->client, method, params, timeout_ms, ret_result,
+                                             ret_error);
 }
 
 const char *run_node_name(const struct run_node *node)
 {
     if (node->name)
         return node->name;
-    const struct client_hello *h = node->client ? client_hello(node->client) : NULL;
+    const struct control_client_hello *h = node->client ? control_client_hello(node->client) : NULL;
     return h && *h->node ? h->node : node->path;
 }
 
@@ -147,7 +147,7 @@ int run_call(struct run_node *node, const struct args *a, json_t *params, json_t
 int run_call_method(struct run_node *node, const struct args *a, const char *method, json_t *params,
                     json_t **ret_result, struct problem *problem)
 {
-    struct client_error error = {0};
+    struct control_client_error error = {0};
     uint64_t timeout_ms = a->options.timeout_ms, grace_ms = RUN_GRACE_MS;
     if (timeout_ms > 0 && commands_arg(a->command, "grace")) {
         /* A command that ends sessions answers when they are over. */
@@ -162,9 +162,9 @@ int run_call_method(struct run_node *node, const struct args *a, const char *met
         return 0;
     int code = problem_from_client(problem, &error);
     if (error.is_own) {
-        client_close(node->client);
+        control_client_close(node->client);
         node->client = NULL;
     }
-    client_error_fini(&error);
+    control_client_error_fini(&error);
     return code;
 }

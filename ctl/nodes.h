@@ -6,14 +6,14 @@
 #include <stdio.h>
 
 #include "ctl/args.h"
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 
 struct fleet_link;
 
 /* A daemon, connected when first needed, or a node of the fleet behind one. */
 struct run_node {
     char *path;
-    struct client *client;
+    struct control_client *client;
     struct fleet_link *fleet; /* asked by way of this; NULL = it is a daemon */
     char *name;               /* of a node of a fleet */
     char *unreached; /* engines that had no part in the present command; owned, NULL = all had */
@@ -53,7 +53,7 @@ bool run_has_not_reached(const struct run *r, const struct problem *problem);
 void run_node_fini(struct run_node *node);
 /* A call by its method, as client_call. */
 int run_node_call(struct run_node *node, const char *method, json_t *params, uint64_t timeout_ms,
-                  json_t **ret_result, struct client_error *ret_error) NODISCARD;
+                  json_t **ret_result, struct control_client_error *ret_error) NODISCARD;
 /* Forgets, or notes, what an answer says about engines that had no part in it. */
 void run_clear_unreached(struct run_node *node);
 /* One call to a daemon. Takes over params. 0 with *ret_result (owned), or an exit code. */

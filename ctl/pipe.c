@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 
 #define PIPE_BYTES 65536
 
@@ -68,24 +68,24 @@ static void pipe_carry(struct pipe_way *up, struct pipe_way *down)
 int pipe_run(const char *path, struct problem *problem)
 {
     static struct pipe_way up, down;
-    struct client_error error = {0};
-    struct client *c = NULL;
-    int err = client_open(path, &c);
+    struct control_client_error error = {0};
+    struct control_client *c = NULL;
+    int err = control_client_open(path, &c);
     if (err < 0) {
-        (void)client_explain_open(path, err, &error);
+        (void)control_client_explain_open(path, err, &error);
         int code = problem_from_client(problem, &error);
-        client_error_fini(&error);
+        control_client_error_fini(&error);
         return code;
     }
     (void)signal(SIGPIPE, SIG_IGN);
     int in = fcntl(STDIN_FILENO, F_GETFL), out = fcntl(STDOUT_FILENO, F_GETFL);
     (void)fcntl(STDIN_FILENO, F_SETFL, in | O_NONBLOCK);
     (void)fcntl(STDOUT_FILENO, F_SETFL, out | O_NONBLOCK);
-    up = (struct pipe_way){.from = STDIN_FILENO, .to = client_fd(c)};
-    down = (struct pipe_way){.from = client_fd(c), .to = STDOUT_FILENO};
+    up = (struct pipe_way){.from = STDIN_FILENO, .to = control_client_fd(c)};
+    down = (struct pipe_way){.from = control_client_fd(c), .to = STDOUT_FILENO};
     pipe_carry(&up, &down);
     (void)fcntl(STDIN_FILENO, F_SETFL, in);
     (void)fcntl(STDOUT_FILENO, F_SETFL, out);
-    client_close(c);
+    control_client_close(c);
     return 0;
 }

@@ -46,7 +46,7 @@ int problem_usage(struct problem *p, const char *hint, const char *fmt, ...)
     return PROBLEM_USAGE;
 }
 
-static enum problem_exit problem_code(const struct client_error *e)
+static enum problem_exit problem_code(const struct control_client_error *e)
 {
     static const struct {
         int err;
@@ -90,7 +90,7 @@ static enum problem_exit problem_code(const struct client_error *e)
     return PROBLEM_FAILED;
 }
 
-int problem_from_client(struct problem *p, const struct client_error *e)
+int problem_from_client(struct problem *p, const struct control_client_error *e)
 {
     return problem_set(p, problem_code(e), e->name, e->hint, "%s", e->text ? e->text : "failed");
 }

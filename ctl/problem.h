@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 
 /* Exit codes of mailproxyctl. */
 enum problem_exit {
@@ -40,7 +40,7 @@ int problem_set(struct problem *p, enum problem_exit code, const char *name, con
 int problem_usage(struct problem *p, const char *hint, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Turns an error of the client library or daemon into a problem; returns its exit code. */
-int problem_from_client(struct problem *p, const struct client_error *e);
+int problem_from_client(struct problem *p, const struct control_client_error *e);
 /* Prints `{"error":{...}}` to out when is_json, else `mailproxyctl: sentence (hint)` to err.
  * Nothing when nothing is wrong. */
 void problem_print(const struct problem *p, bool is_json, FILE *out, FILE *err);

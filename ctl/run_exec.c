@@ -62,7 +62,8 @@ int run_exec_check(struct run_job *job)
         return 0;
     if (job->is_multi)
         return problem_usage(&job->problem, NULL, "--exec is for one daemon at a time");
-    int code = exec_command_parse(client_member_text(job->args->params, "exec"), &c, &job->problem);
+    int code = exec_command_parse(control_client_member_text(job->args->params, "exec"), &c,
+                                  &job->problem);
     if (!code)
         exec_command_fini(&c);
     return code;
@@ -92,7 +93,7 @@ static struct exec_run *exec_find(struct exec_attendance *x, const char *user)
 /* The daemon asks again after a lost connection: what runs goes on, what is over is told anew. */
 static void exec_begin(struct exec_attendance *x, const json_t *event)
 {
-    const char *user = client_member_text(event, "user");
+    const char *user = control_client_member_text(event, "user");
     struct exec_run *r = exec_find(x, user);
     if (r)
         return;
@@ -138,7 +139,7 @@ static void exec_look(struct exec_run *r)
 
 static void exec_lose(struct exec_attendance *x)
 {
-    client_close(x->node->client);
+    control_client_close(x->node->client);
     x->node->client = NULL;
     x->lost_ms = x->lost_ms ? x->lost_ms : clock_ms() + EXEC_LOST_MS;
     x->retry_ms = clock_ms() + EXEC_RETRY_MS;
@@ -149,7 +150,7 @@ static void exec_lose(struct exec_attendance *x)
 static void exec_send(struct exec_attendance *x, const char *method, json_t *params,
                       uint64_t *ret_id)
 {
-    if (!x->node->client || client_send(x->node->client, method, params, ret_id) < 0)
+    if (!x->node->client || control_client_send(x->node->client, method, params, ret_id) < 0)
         exec_lose(x);
 }
 
@@ -169,8 +170,8 @@ static json_t *exec_output(const struct exec_run *r)
 
 static void exec_event(struct exec_attendance *x, const json_t *event)
 {
-    const char *what = client_member_text(event, "do");
-    struct exec_run *r = exec_find(x, client_member_text(event, "user"));
+    const char *what = control_client_member_text(event, "do");
+    struct exec_run *r = exec_find(x, control_client_member_text(event, "user"));
     if (json_integer_value(json_object_get(event, "stream")) != x->stream)
         return;
     if (strcmp(what, "run") == 0)
@@ -184,8 +185,8 @@ static void exec_event(struct exec_attendance *x, const json_t *event)
 static void exec_receive(struct exec_attendance *x)
 {
     while (!x->lost_ms) {
-        struct client_message m = {0};
-        int err = client_receive(x->node->client, &m);
+        struct control_client_message m = {0};
+        int err = control_client_receive(x->node->client, &m);
         if (err == 0 && m.kind == CLIENT_EVENT && strcmp(m.method, "end") == 0) {
             x->is_over = true;
         } else if (err == 0 && m.kind == CLIENT_EVENT) {
@@ -198,7 +199,7 @@ static void exec_receive(struct exec_attendance *x)
                     exec_run_free(r);
             }
         }
-        client_message_fini(&m);
+        control_client_message_fini(&m);
         if (err == -ERR_AGAIN)
             return;
         if (err < 0)
@@ -210,9 +211,10 @@ static void exec_receive(struct exec_attendance *x)
 static int exec_attend(struct exec_attendance *x)
 {
     struct run_job *job = x->job;
-    struct client_error error = {0};
-    json_t *answer = NULL, *params = json_pack("{s:s, s:s}", "id", x->id, "exec",
-                                               client_member_text(job->args->params, "exec"));
+    struct control_client_error error = {0};
+    json_t *answer = NULL,
+           *params = json_pack("{s:s, s:s}", "id", x->id, "exec",
+                               control_client_member_text(job->args->params, "exec"));
     const char *reason = json_string_value(json_object_get(job->args->params, "reason"));
     if (reason && params)
         json_object_set_new(params, "reason", json_string(reason));
@@ -220,8 +222,8 @@ static int exec_attend(struct exec_attendance *x)
         json_decref(params);
         return job->problem.exit;
     }
-    int err = client_call(x->node->client, "op.resume", params, job->args->options.timeout_ms,
-                          &answer, &error);
+    int err = control_client_call(x->node->client, "op.resume", params,
+                                  job->args->options.timeout_ms, &answer, &error);
     if (err == 0) {
         x->stream = json_integer_value(json_object_get(answer, "stream"));
         x->lost_ms = 0;
@@ -231,11 +233,11 @@ static int exec_attend(struct exec_attendance *x)
     }
     int code = problem_from_client(&job->problem, &error);
     if (error.is_own) {
-        client_close(x->node->client);
+        control_client_close(x->node->client);
         x->node->client = NULL;
         code = PROBLEM_NOT_REACHABLE;
     }
-    client_error_fini(&error);
+    control_client_error_fini(&error);
     return code;
 }
 
@@ -268,15 +270,15 @@ static void exec_poll(struct exec_attendance *x)
     struct pollfd fds[128]; /* more commands than that are looked at in the next tick */
     nfds_t n = 0;
     if (!x->lost_ms)
-        fds[n++] = (struct pollfd){.fd = client_fd(x->node->client),
-                                   .events = client_events(x->node->client)};
+        fds[n++] = (struct pollfd){.fd = control_client_fd(x->node->client),
+                                   .events = control_client_events(x->node->client)};
     LIST_FOREACH (it, &x->runs) {
         const struct exec_run *r = LIST_ITEM(it, struct exec_run, link);
         if (n < ARRAY_LEN(fds) && r->child.fd >= 0)
             fds[n++] = (struct pollfd){.fd = r->child.fd, .events = POLLIN};
     }
     (void)poll(fds, n, EXEC_TICK_MS);
-    if (!x->lost_ms && fds[0].revents & POLLOUT && client_flush(x->node->client) < 0)
+    if (!x->lost_ms && fds[0].revents & POLLOUT && control_client_flush(x->node->client) < 0)
         exec_lose(x);
     if (!x->lost_ms && fds[0].revents)
         exec_receive(x);
@@ -336,19 +338,20 @@ static void exec_say_failed(struct exec_attendance *x)
     size_t i;
     json_t *row;
     json_t *params = json_pack("{s:s, s:s}", "id", x->id, "filter", "state=failed");
-    struct client_error error = {0};
-    if (client_call(x->node->client, "op.users", params, x->job->args->options.timeout_ms, &answer,
-                    &error) < 0) {
-        client_error_fini(&error);
+    struct control_client_error error = {0};
+    if (control_client_call(x->node->client, "op.users", params, x->job->args->options.timeout_ms,
+                            &answer, &error) < 0) {
+        control_client_error_fini(&error);
         return;
     }
     json_array_foreach (json_object_get(answer, "rows"), i, row) {
-        struct str last = STR_NULL, rest = str_trim(str_of(client_member_text(row, "output")));
+        struct str last = STR_NULL,
+                   rest = str_trim(str_of(control_client_member_text(row, "output")));
         while (rest.n > 0)
             last = str_cut(&rest, '\n');
-        AUTO_FREE char *text =
-            str_printf("%s: %s%s%.*s", client_member_text(row, "user"),
-                       client_member_text(row, "reason"), last.n ? ": " : "", STR_ARG(last));
+        AUTO_FREE char *text = str_printf("%s: %s%s%.*s", control_client_member_text(row, "user"),
+                                          control_client_member_text(row, "reason"),
+                                          last.n ? ": " : "", STR_ARG(last));
         problem_set(&problem, PROBLEM_FAILED, "E_FAILED", NULL, "%s", text ? text : "");
         problem_print(&problem, false, x->job->run->out, x->job->run->err);
         problem_fini(&problem);
@@ -359,16 +362,16 @@ static void exec_say_failed(struct exec_attendance *x)
 static int exec_outcome(struct exec_attendance *x)
 {
     json_t *op = NULL;
-    struct client_error error = {0};
+    struct control_client_error error = {0};
     struct run_job *job = x->job;
     bool is_json = job->output.format == OUTPUT_JSON || job->output.format == OUTPUT_JSONL;
     if (!x->node->client && !run_node(job->run, job->args, x->index, &job->problem))
         return job->problem.exit;
-    int err = client_call(x->node->client, "op.show", json_pack("{s:s}", "id", x->id),
-                          job->args->options.timeout_ms, &op, &error);
+    int err = control_client_call(x->node->client, "op.show", json_pack("{s:s}", "id", x->id),
+                                  job->args->options.timeout_ms, &op, &error);
     if (err < 0) {
         int code = problem_from_client(&job->problem, &error);
-        client_error_fini(&error);
+        control_client_error_fini(&error);
         return code;
     }
     if (!is_json && json_integer_value(json_object_get(op, "failed")) > 0)
@@ -391,7 +394,7 @@ int run_exec(struct run_job *job, struct run_node *node, const char *id)
         x.index++;
     if (limit)
         (void)!units_parse_duration(str_of(limit), &x.timeout_ms);
-    int code = exec_command_parse(client_member_text(job->args->params, "exec"), &x.command,
+    int code = exec_command_parse(control_client_member_text(job->args->params, "exec"), &x.command,
                                   &job->problem);
     if (code)
         return code;
@@ -411,7 +414,7 @@ int run_exec(struct run_job *job, struct run_node *node, const char *id)
 
 int run_exec_answer(struct run_job *job, struct run_node *node, const json_t *answer)
 {
-    AUTO_FREE char *id = str_dup_c(client_member_text(answer, "op"));
+    AUTO_FREE char *id = str_dup_c(control_client_member_text(answer, "op"));
     return id ? run_exec(job, node, id)
               : problem_set(&job->problem, PROBLEM_FAILED, "E_NOMEM", NULL, "out of memory");
 }

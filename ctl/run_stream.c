@@ -51,8 +51,8 @@ static int run_stream_open(struct run_job *job, size_t i, struct run_source *ret
 static int run_stream_drain(struct run_job *job, struct run_source *s)
 {
     while (!job->is_over && !s->is_over) {
-        struct client_message m = {0};
-        int err = client_receive(s->node->client, &m);
+        struct control_client_message m = {0};
+        int err = control_client_receive(s->node->client, &m);
         if (err == -ERR_AGAIN)
             return 0;
         if (err)
@@ -74,7 +74,7 @@ static int run_stream_drain(struct run_job *job, struct run_source *s)
         } else if (m.kind == CLIENT_ERROR) {
             code = problem_from_client(&job->problem, &m.error);
         }
-        client_message_fini(&m);
+        control_client_message_fini(&m);
         if (code)
             return code;
     }
@@ -85,8 +85,9 @@ static int run_stream_poll(struct run_job *job, struct run_source *sources, size
 {
     struct pollfd fds[ARGS_SOCKETS_MAX];
     for (size_t i = 0; i < n; i++)
-        fds[i] = (struct pollfd){.fd = sources[i].is_over ? -1 : client_fd(sources[i].node->client),
-                                 .events = POLLIN};
+        fds[i] = (struct pollfd){
+            .fd = sources[i].is_over ? -1 : control_client_fd(sources[i].node->client),
+            .events = POLLIN};
     /* Now and then also without an event: what ssh says beside it is taken, lest it stops. */
     int code = 0, ready = poll(fds, n, STREAM_LISTEN_MS);
     if (ready < 0 && errno != EINTR)
@@ -148,9 +149,9 @@ static int run_stream_rows(struct run_job *job)
     for (size_t i = 0; i < n && !code; i++) {
         struct run_node *node = sources[i].node;
         if (!sources[i].is_over &&
-            client_send(node->client, "stream.cancel",
-                        json_pack("{s:I}", "stream", sources[i].stream), NULL)) {
-            client_close(node->client);
+            control_client_send(node->client, "stream.cancel",
+                                json_pack("{s:I}", "stream", sources[i].stream), NULL)) {
+            control_client_close(node->client);
             node->client = NULL;
         }
     }

@@ -39,7 +39,7 @@ void run_wait_draw(const struct run_job *job, const json_t *op)
     bar[WAIT_BAR] = '\0';
     if (eta > 0)
         units_human_duration(left, (uint64_t)eta);
-    struct str words = str_of(client_member_text(op, "text"));
+    struct str words = str_of(control_client_member_text(op, "text"));
     if (words.n > WAIT_TEXT_MAX)
         words.n = WAIT_TEXT_MAX;
     if (output_text_clean(&text, words) < 0)
@@ -57,7 +57,7 @@ void run_wait_draw(const struct run_job *job, const json_t *op)
 static int wait_ask(struct run_job *job, struct run_node *node, size_t i, const char *id,
                     json_t **ret_op)
 {
-    struct client_error error = {0};
+    struct control_client_error error = {0};
     if (!run_node_is_open(node) && !run_node(job->run, job->args, i, &job->problem))
         return job->problem.exit;
     int err = run_node_call(node, "op.show", json_pack("{s:s}", "id", id),
@@ -66,11 +66,11 @@ static int wait_ask(struct run_job *job, struct run_node *node, size_t i, const 
         return 0;
     int code = problem_from_client(&job->problem, &error);
     if (error.is_own) {
-        client_close(node->client);
+        control_client_close(node->client);
         node->client = NULL;
         code = PROBLEM_NOT_REACHABLE;
     }
-    client_error_fini(&error);
+    control_client_error_fini(&error);
     return code;
 }
 
@@ -89,15 +89,15 @@ static int wait_outcome(struct run_job *job, const json_t *op, bool is_json)
         {"cancelled", PROBLEM_FAILED, "E_CANCELLED"},
         {"interrupted", PROBLEM_FAILED, "E_SHUTDOWN"},
     };
-    const char *state = client_member_text(op, "state");
+    const char *state = control_client_member_text(op, "state");
     for (size_t i = 0; i < ARRAY_LEN(outcomes); i++)
         if (strcmp(outcomes[i].state, state) == 0 && is_json)
             return outcomes[i].code;
         else if (strcmp(outcomes[i].state, state) == 0)
             return problem_set(&job->problem, outcomes[i].code, outcomes[i].name, NULL,
-                               "%s %s: %s: %s", client_member_text(op, "kind"),
-                               client_member_text(op, "target"), state,
-                               client_member_text(op, "text"));
+                               "%s %s: %s: %s", control_client_member_text(op, "kind"),
+                               control_client_member_text(op, "target"), state,
+                               control_client_member_text(op, "text"));
     return 0;
 }
 
@@ -133,7 +133,7 @@ static int wait_follow(struct run_job *job, struct run_node *node, const char *i
         if (code && !(is_lost && clock_ms() < lost_ms))
             return code;
         problem_fini(&job->problem);
-        if (op && strcmp(client_member_text(op, "state"), "running") != 0) {
+        if (op && strcmp(control_client_member_text(op, "state"), "running") != 0) {
             *ret_op = op;
             return 0;
         }
@@ -166,9 +166,10 @@ int run_wait_outcome(struct run_job *job, const struct run_node *node, json_t *o
     if (is_json) {
         output_object(&job->output, op);
     } else if (!code) {
-        AUTO_FREE char *text = str_printf(
-            "%s %s: %s: %s", client_member_text(op, "kind"), client_member_text(op, "target"),
-            client_member_text(op, "state"), client_member_text(op, "text"));
+        AUTO_FREE char *text = str_printf("%s %s: %s: %s", control_client_member_text(op, "kind"),
+                                          control_client_member_text(op, "target"),
+                                          control_client_member_text(op, "state"),
+                                          control_client_member_text(op, "text"));
         json_t *message = json_pack("{s:s}", "message", text ? text : "");
         run_say(job, node, message);
         json_decref(message);

@@ -89,7 +89,7 @@ void act_confirmed(struct app *a)
     a->act.params = params;
     act_note_losses(&a->act);
     dialog_close(&a->dialog);
-    table_unmark_all(app_table(a));
+    row_table_unmark_all(app_table(a));
     act_tick(a);
 }
 
@@ -178,7 +178,7 @@ static void act_answered(struct app *a, struct node *n, const json_t *result, co
 }
 
 /* arg: the daemon that answers. */
-static void on_act(void *arg, const json_t *result, const struct client_error *error)
+static void on_act(void *arg, const json_t *result, const struct control_client_error *error)
 {
     struct node *n = arg;
     struct app *a = n->arg;

@@ -52,9 +52,10 @@ static void act_name_targets(struct act *act)
         struct node *n = node_of_row(act->node, row);
         char id[TABLE_ID_MAX];
         json_t *place = json_object_get(row, MERGE_PLACE);
-        json_t *v = column[0]
-                        ? json_incref(json_object_get(row, column))
-                        : json_string(table_identity(&n->lists[act->action->pane].table, row, id));
+        json_t *v =
+            column[0]
+                ? json_incref(json_object_get(row, column))
+                : json_string(row_table_identity(&n->lists[act->action->pane].table, row, id));
         if (n != before) {
             json_decref(of_node);
             of_node = json_array();
@@ -79,7 +80,7 @@ static void act_name_targets(struct act *act)
 static uint64_t act_capture(struct app *a)
 {
     struct act *act = &a->act;
-    const struct table *t = app_table(a);
+    const struct row_table *t = app_table(a);
     bool is_detail = a->over == OVER_DETAIL;
     act->is_filter = act->is_filter && !is_detail && app_pane(a) == PANE_SESSIONS &&
                      t->marks.count > 0 && strcmp(act->filter, t->filter) == 0;
@@ -88,7 +89,7 @@ static uint64_t act_capture(struct app *a)
         act->node = o.node;
         act->rows = json_pack("[O]", o.row);
     } else {
-        act->targets = table_targets(t, &act->rows);
+        act->targets = row_table_targets(t, &act->rows);
     }
     /* A group is its filter. */
     if (act->action->pane == PANE_GROUPS && !act->action->column[0]) {
@@ -186,7 +187,7 @@ static void act_counted(struct app *a, const struct node *n, const json_t *resul
 }
 
 /* arg: the daemon that answers. */
-static void on_act_count(void *arg, const json_t *result, const struct client_error *error)
+static void on_act_count(void *arg, const json_t *result, const struct control_client_error *error)
 {
     const struct node *n = arg;
     struct app *a = n->arg;
@@ -233,21 +234,21 @@ static size_t act_count_at(struct app *a, size_t first)
 static void act_write_effect(struct app *a)
 {
     const struct act *act = &a->act;
-    struct page *body = &a->dialog.body;
+    struct text_page *body = &a->dialog.body;
     unsigned long long n = act->n_sessions;
     if (act->action->counted[0]) {
-        page_line(body);
+        text_page_line(body);
         if (act->knows_sessions)
-            page_printf(body, n ? STYLE_WARN : STYLE_DIM, "%s%llu session%s now",
-                        act->is_count_partial ? "at least " : "", n, n == 1 ? "" : "s");
+            text_page_printf(body, n ? STYLE_WARN : STYLE_DIM, "%s%llu session%s now",
+                             act->is_count_partial ? "at least " : "", n, n == 1 ? "" : "s");
         else if (act->is_count_partial && act->n_counting == 0)
-            page_put(body, STYLE_DIM, STR("sessions: they could not be counted"));
+            text_page_put(body, STYLE_DIM, STR("sessions: they could not be counted"));
         else
-            page_put(body, STYLE_DIM, STR("sessions: being counted"));
+            text_page_put(body, STYLE_DIM, STR("sessions: being counted"));
     }
     if (act->action->effect[0]) {
-        page_line(body);
-        page_put(body, STYLE_NORMAL, str_of(act->action->effect));
+        text_page_line(body);
+        text_page_put(body, STYLE_NORMAL, str_of(act->action->effect));
     }
 }
 
@@ -256,9 +257,9 @@ static void act_write_body(struct app *a)
 {
     const struct act *act = &a->act;
     size_t n = json_array_size(act->targets), shown = n < ACT_BODY_ROWS ? n : ACT_BODY_ROWS;
-    struct page *body = &a->dialog.body;
+    struct text_page *body = &a->dialog.body;
     json_t *rows = json_array();
-    page_clear(body);
+    text_page_clear(body);
     act_write_effect(a);
     for (size_t i = 0; n > 1 && i < shown && act_row(act, i); i++)
         json_array_append(rows, (json_t *)act_row(act, i));
@@ -267,13 +268,13 @@ static void act_write_body(struct app *a)
                       dialog_body_width(&a->view));
     json_decref(rows);
     for (size_t i = 0; n > 1 && act->action->column[0] && i < shown; i++) {
-        page_line(body);
-        page_put(body, STYLE_NORMAL, str_of(act_target(act, i)));
+        text_page_line(body);
+        text_page_put(body, STYLE_NORMAL, str_of(act_target(act, i)));
     }
     uint64_t all = act->is_filter ? act->n_matched : n;
     if (all > shown && n > 1) {
-        page_line(body);
-        page_printf(body, STYLE_DIM, "and %llu more", (unsigned long long)(all - shown));
+        text_page_line(body);
+        text_page_printf(body, STYLE_DIM, "and %llu more", (unsigned long long)(all - shown));
     }
 }
 

@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "base/cleanup.h"
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 #include "tui/act.h"
 #include "tui/row_action.h"
 
@@ -18,7 +18,7 @@ char *act_said(const struct act *act, const json_t *result)
     bool is_begun = json_object_get(result, "op") != NULL;
     int err = 0;
     /* What a daemon says of it, without the number of the operation that runs now. */
-    const char *message = client_member_text(result, "message");
+    const char *message = control_client_member_text(result, "message");
     if (is_begun) {
         const char *rest = strstr(message, "; ");
         message = rest ? rest + 2 : "";

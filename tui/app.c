@@ -31,7 +31,7 @@ static void app_apply_settings(const struct app *a, struct node *n)
         overview_set_span(&n->overview, 1);
     for (int p = 0; p < PANE_COUNT; p++) {
         const struct settings_pane *s = &a->settings.panes[p];
-        struct table *t = &n->lists[p].table;
+        struct row_table *t = &n->lists[p].table;
         if (!s->is_set)
             continue;
         const char *sort = s->sort + (s->sort[0] == '-');
@@ -42,7 +42,7 @@ static void app_apply_settings(const struct app *a, struct node *n)
             (void)str_copy(t->sort, sizeof(t->sort), str_of(s->sort + t->is_descending));
         }
         n->lists[p].is_wide = s->is_wide;
-        list_set_shown(&n->lists[p], str_of(s->columns));
+        list_view_set_shown(&n->lists[p], str_of(s->columns));
     }
 }
 
@@ -104,9 +104,9 @@ static void app_keep_settings(struct app *a)
         v->is_wide = n->lists[p].is_wide;
         AUTO_BUF columns = BUF_INIT;
         v->columns[0] = '\0';
-        if (list_shown_text(&n->lists[p], &columns) == 0)
+        if (list_view_shown_text(&n->lists[p], &columns) == 0)
             (void)str_copy(v->columns, sizeof(v->columns), buf_str(&columns));
-        (void)table_sort_text(&n->lists[p].table, v->sort);
+        (void)row_table_sort_text(&n->lists[p].table, v->sort);
     }
     for (size_t i = 0; i < s->n_history; i++)
         free(s->history[i]);
@@ -135,7 +135,7 @@ void app_fini(struct app *a)
     free(a->nodes);
     dialog_close(&a->dialog);
     prompt_fini(&a->prompt);
-    page_fini(&a->page);
+    text_page_fini(&a->page);
     settings_fini(&a->settings);
     json_decref(a->marking);
     free(a->clip);
@@ -153,8 +153,8 @@ static int app_sooner(int a, int b)
 
 static void app_write_note(const struct app *a, char *dst, size_t size)
 {
-    const struct table *t = app_table(a);
-    const struct source *s = &app_node(a)->sources[SOURCE_PANE + app_pane(a)];
+    const struct row_table *t = app_table(a);
+    const struct node_source *s = &app_node(a)->sources[SOURCE_PANE + app_pane(a)];
     if (s->why[0])
         (void)str_copy(dst, size, str_of(s->why));
     else if (node_is_looking(app_node(a), app_pane(a)))

@@ -55,7 +55,7 @@ struct app {
     struct settings settings;
 
     enum app_over over;
-    struct page page;
+    struct text_page page;
     struct detail detail;
     struct dialog dialog;
     struct prompt prompt;
@@ -86,7 +86,7 @@ struct app {
     size_t marking_place, marking_offset; /* the daemon of several that is asked, and how far; */
     unsigned marking_losses;              /* its losses when it was asked; */
     char marking_left[256];               /* who has rows that could not be marked */
-    struct table *marking_table;
+    struct row_table *marking_table;
     enum action after_marking; /* what was pressed meanwhile */
 
     /* What the terminal shall do; whoever does it resets it. */
@@ -135,8 +135,8 @@ enum pane app_pane(const struct app *a);
 /* The pane whose row keys act on: that of the details while they are shown, or of a row there. */
 enum pane app_object_pane(const struct app *a);
 struct app_object app_object(const struct app *a);
-struct list *app_list(const struct app *a);
-struct table *app_table(const struct app *a);
+struct list_view_view *app_list(const struct app *a);
+struct row_table *app_table(const struct app *a);
 /* Whether a row of the key table is valid where we are. */
 bool app_has_key(const struct app *a, const struct key_row *k);
 /* The valid row of a key; NULL = it does nothing here. */

@@ -5,7 +5,7 @@
 /* ---- order ---- */
 
 /* A letter for each column: the first of its name that no column before it has, when possible. */
-static void column_letters(const struct table *t, char *letters)
+static void column_letters(const struct row_table *t, char *letters)
 {
     static const char all[] = "abcdefghilmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
     bool is_taken[128] = {['j'] = true, ['k'] = true}; /* these move */
@@ -24,14 +24,14 @@ static void column_letters(const struct table *t, char *letters)
 #define SORT_NODE '1' /* no column has a digit */
 #define SORT_LINE "%-14s %s%s"
 
-static const char *sort_now(const struct table *t, bool is_now)
+static const char *sort_now(const struct row_table *t, bool is_now)
 {
     return !is_now ? "" : t->is_descending ? "  (now, descending)" : "  (now)";
 }
 
 void app_ask_sort(struct app *a)
 {
-    const struct table *t = app_table(a);
+    const struct row_table *t = app_table(a);
     char letters[MENU_ITEMS_MAX] = "";
     menu_open(&a->menu, MENU_SORT, "Sort by", "the same again turns it round; Esc leaves");
     if (t->n_columns > ARRAY_LEN(letters))
@@ -56,8 +56,8 @@ void app_ask_sort(struct app *a)
 
 static void ask_columns_at(struct app *a, size_t at)
 {
-    const struct list *l = app_list(a);
-    const struct table *t = &l->table;
+    const struct list_view_view *l = app_list(a);
+    const struct row_table *t = &l->table;
     char letters[MENU_ITEMS_MAX] = "";
     menu_open(&a->menu, MENU_COLUMNS, "Columns", "a letter shows or hides, Esc leaves");
     if (t->n_columns >= ARRAY_LEN(letters))
@@ -65,7 +65,7 @@ static void ask_columns_at(struct app *a, size_t at)
     column_letters(t, letters);
     for (size_t i = 0; i < t->n_columns; i++) {
         const struct command_column *c = &t->columns[i];
-        bool is_shown = list_has_column(l, i);
+        bool is_shown = list_view_has_column(l, i);
         menu_add(&a->menu, letters[i], c->name, is_shown, "[%c] %-14s %s", is_shown ? 'x' : ' ',
                  c->title, c->help);
     }
@@ -81,11 +81,11 @@ void app_ask_columns(struct app *a)
 
 void app_pick_column(struct app *a, const char *column)
 {
-    struct list *l = app_list(a);
+    struct list_view_view *l = app_list(a);
     size_t at = 0;
     while (at < l->table.n_columns && strcmp(l->table.columns[at].name, column) != 0)
         at++;
-    list_toggle_column(l, column[0] ? column : NULL);
+    list_view_toggle_column(l, column[0] ? column : NULL);
     if (column[0])
         ask_columns_at(a, at);
 }

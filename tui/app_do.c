@@ -84,7 +84,7 @@ static void do_pause(struct app *a, enum action action)
 {
     (void)action;
     if (a->over != OVER_NONE && a->page.is_stream) {
-        page_pause(&a->page, !a->page.is_paused);
+        text_page_pause(&a->page, !a->page.is_paused);
         return;
     }
     a->is_paused = !a->is_paused;
@@ -95,10 +95,10 @@ static void do_pause(struct app *a, enum action action)
 static void do_copy(struct app *a, enum action action)
 {
     (void)action;
-    const json_t *row = a->over == OVER_NONE ? table_selected(app_table(a)) : NULL;
+    const json_t *row = a->over == OVER_NONE ? row_table_selected(app_table(a)) : NULL;
     free(a->clip);
-    a->clip = a->over != OVER_NONE ? page_text(&a->page)
-              : row                ? list_row_text(app_list(a), row)
+    a->clip = a->over != OVER_NONE ? text_page_text(&a->page)
+              : row                ? list_view_row_text(app_list(a), row)
                                    : NULL;
     if (a->clip)
         app_say(a, false, "copied (where the terminal allows it)");
@@ -120,7 +120,7 @@ static void do_save(struct app *a, enum action action)
 
 void app_save(struct app *a, const char *path)
 {
-    AUTO_FREE char *text = a->over != OVER_NONE ? page_text(&a->page) : NULL;
+    AUTO_FREE char *text = a->over != OVER_NONE ? text_page_text(&a->page) : NULL;
     /* It may be anybody's mail: for nobody else to read. */
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
@@ -141,32 +141,32 @@ void app_save(struct app *a, const char *path)
 
 static void do_mark(struct app *a, enum action action)
 {
-    struct table *t = app_table(a);
+    struct row_table *t = app_table(a);
     a->act.is_filter = false;
     if (action == ACTION_MARK_ALL) {
         mark_all(a);
         return;
     }
-    if (!t->selected[0] || table_is_gone(t, t->selected))
+    if (!t->selected[0] || row_table_is_gone(t, t->selected))
         return;
-    if (table_is_marked(t, t->selected))
-        table_unmark(t, t->selected);
-    else if (table_selected(t))
-        table_mark(t, t->selected, table_selected(t));
-    table_move(t, 1);
+    if (row_table_is_marked(t, t->selected))
+        row_table_unmark(t, t->selected);
+    else if (row_table_selected(t))
+        row_table_mark(t, t->selected, row_table_selected(t));
+    row_table_move(t, 1);
 }
 
 void app_sort_by(struct app *a, const char *column)
 {
-    table_sort_by(app_table(a), column);
-    list_reset_widths(app_list(a));
+    row_table_sort_by(app_table(a), column);
+    list_view_reset_widths(app_list(a));
     app_refresh(a);
 }
 
 static void do_sort(struct app *a, enum action action)
 {
-    struct table *t = app_table(a);
-    if (table_can_skip(t) && !table_can_sort(t)) {
+    struct row_table *t = app_table(a);
+    if (row_table_can_skip(t) && !row_table_can_sort(t)) {
         app_say(a, false, "this list has an order of its own");
         return;
     }
@@ -175,10 +175,10 @@ static void do_sort(struct app *a, enum action action)
         return;
     }
     if (action == ACTION_REVERSE)
-        table_reverse(t);
+        row_table_reverse(t);
     else
-        list_sort_next(app_list(a), action == ACTION_SORT_LEFT ? -1 : 1);
-    list_reset_widths(app_list(a));
+        list_view_sort_next(app_list(a), action == ACTION_SORT_LEFT ? -1 : 1);
+    list_view_reset_widths(app_list(a));
     app_refresh(a);
 }
 
@@ -197,11 +197,11 @@ static void do_node(struct app *a, enum action action)
 static void do_clear(struct app *a, enum action action)
 {
     (void)action;
-    struct table *t = app_table(a);
+    struct row_table *t = app_table(a);
     mark_stop(a);
     (void)overview_unpick(&app_node(a)->overview);
     if (t->marks.count)
-        table_unmark_all(t);
+        row_table_unmark_all(t);
     else if (t->filter[0])
         app_set_filter(a, "");
     else
@@ -211,7 +211,7 @@ static void do_clear(struct app *a, enum action action)
 
 static void do_move(struct app *a, enum action action)
 {
-    struct table *t = app_table(a);
+    struct row_table *t = app_table(a);
     long all = (long)t->total;
     if (app_pane(a) == PANE_OVERVIEW) {
         bool is_up = action == ACTION_UP || action == ACTION_PAGE_UP || action == ACTION_TOP;
@@ -219,13 +219,13 @@ static void do_move(struct app *a, enum action action)
         return;
     }
     if (action == ACTION_PAGE_UP || action == ACTION_PAGE_DOWN)
-        table_page(t, action == ACTION_PAGE_DOWN ? 1 : -1);
+        row_table_page(t, action == ACTION_PAGE_DOWN ? 1 : -1);
     else
-        table_move(t, action == ACTION_UP     ? -1
-                      : action == ACTION_DOWN ? 1
-                      : action == ACTION_TOP  ? -all
-                                              : all);
-    if (!table_has_margin(t))
+        row_table_move(t, action == ACTION_UP     ? -1
+                          : action == ACTION_DOWN ? 1
+                          : action == ACTION_TOP  ? -all
+                                                  : all);
+    if (!row_table_has_margin(t))
         app_refresh(a);
 }
 
@@ -240,7 +240,7 @@ static void do_screen(struct app *a, enum action action)
 
 static void do_view(struct app *a, enum action action)
 {
-    struct list *l = app_list(a);
+    struct list_view_view *l = app_list(a);
     if (action == ACTION_COLUMNS) {
         app_ask_columns(a);
     } else if (action == ACTION_FILTERS) {
@@ -256,7 +256,7 @@ static void do_view(struct app *a, enum action action)
         overview_set_span(&app_node(a)->overview, action == ACTION_SPAN ? 1 : -1);
         app_refresh(a);
     } else {
-        list_scroll(l, action == ACTION_RIGHT ? 1 : -1);
+        list_view_scroll(l, action == ACTION_RIGHT ? 1 : -1);
     }
 }
 
@@ -272,7 +272,7 @@ static void do_back(struct app *a, enum action action)
 static void do_filter(struct app *a, enum action action)
 {
     (void)action;
-    struct table *t = app_table(a);
+    struct row_table *t = app_table(a);
     memcpy(a->filter_before, t->filter, sizeof(a->filter_before));
     prompt_open(&a->prompt, PROMPT_FILTER, t->filter);
 }

@@ -72,7 +72,8 @@ static void draw_bar(const struct app *a, struct screen *s)
                                    ? str_printf("%zu daemons", here)
                                    : str_printf("%zu of %zu daemons", here, n->n_members);
         /* Nodes of its fleet that are there: "3/3", or "store down". */
-        const char *fleet = n->cluster ? "" : client_member_text(n->overview.status, "fleet");
+        const char *fleet =
+            n->cluster ? "" : control_client_member_text(n->overview.status, "fleet");
         int col =
             screen_printf(s, 0, 0, room, STYLE_BAR, " %s  %sup %s  %s%s%s%s", name ? name : "",
                           product ? product : "", uptime, role_name(n->role),
@@ -171,7 +172,7 @@ static int title_put(struct screen *s, int row, int col, enum style style, const
 }
 
 /* "1-18 of 10240, 100000 in all" */
-static char *title_count(const struct table *t)
+static char *title_count(const struct row_table *t)
 {
     size_t last = t->top + t->page < t->matched ? t->top + t->page : t->matched;
     AUTO_FREE char *all =
@@ -185,7 +186,7 @@ static char *title_count(const struct table *t)
 }
 
 /* Whether rows change their places by themselves, and the selected one is kept in view. */
-static bool title_is_following(const struct table *t)
+static bool title_is_following(const struct row_table *t)
 {
     struct str first = str_of(t->identity);
     if (t->has_node) /* its place is named before */
@@ -195,9 +196,9 @@ static bool title_is_following(const struct table *t)
 
 static void draw_title(const struct app *a, struct screen *s, enum pane p, int row, bool has_focus)
 {
-    const struct list *l = &app_node(a)->lists[p];
-    const struct table *t = &l->table;
-    const struct source *source = &app_node(a)->sources[SOURCE_PANE + p];
+    const struct list_view_view *l = &app_node(a)->lists[p];
+    const struct row_table *t = &l->table;
+    const struct node_source *source = &app_node(a)->sources[SOURCE_PANE + p];
     AUTO_FREE char *count = title_count(t);
     AUTO_FREE char *filter = t->filter[0] ? str_printf("  filter: %s", t->filter) : NULL;
     AUTO_FREE char *marks = t->marks.count ? str_printf("  %zu marked", t->marks.count) : NULL;
@@ -233,7 +234,8 @@ static void draw_title(const struct app *a, struct screen *s, enum pane p, int r
 }
 
 /* What stands in place of rows that are not there; NULL = what the list says itself. */
-static const char *draw_words(const struct list *l, const struct source *source, char dst[256])
+static const char *draw_words(const struct list_view_view *l, const struct node_source *source,
+                              char dst[256])
 {
     uint64_t waited = clock_ms() - source->asked_ms;
     char age[32];
@@ -252,14 +254,14 @@ static void draw_pane(const struct app *a, struct screen *s, enum pane p, int ro
                       bool has_focus)
 {
     struct node *n = app_node(a);
-    struct list *l = &n->lists[p];
+    struct list_view_view *l = &n->lists[p];
     char words[256];
     bool has_title = height >= BODY_FOR_TITLE;
     /* The keys go to one list: only there a row is picked out. */
     l->has_focus = has_focus;
     l->is_looking = node_is_looking(n, p);
-    list_draw(l, s, row + has_title, height - has_title, draw_is_stale(a),
-              draw_words(l, &n->sources[SOURCE_PANE + p], words));
+    list_view_draw(l, s, row + has_title, height - has_title, draw_is_stale(a),
+                   draw_words(l, &n->sources[SOURCE_PANE + p], words));
     if (has_title)
         draw_title(a, s, p, row, has_focus);
 }
@@ -301,7 +303,7 @@ static void draw_page(struct app *a, struct screen *s, int row, int height)
     AUTO_FREE char *path = a->over == OVER_DETAIL ? app_path(a) : NULL;
     (void)screen_printf(s, row, 1, s->cols - 1, STYLE_HEADER, "%s%s", path ? path : "",
                         a->page.title);
-    size_t n = page_lines(&a->page);
+    size_t n = text_page_lines(&a->page);
     if (n > (size_t)(height > 1 ? height - 1 : 1) || a->page.is_paused) {
         size_t last = a->page.top + (size_t)height - 1;
         AUTO_FREE char *place =
@@ -313,8 +315,8 @@ static void draw_page(struct app *a, struct screen *s, int row, int height)
         (void)screen_text(s, row + 1, 1, s->cols - 1, STYLE_DIM,
                           child_is_running(&a->shell.child) ? STR("running...")
                                                             : STR("nothing to show"));
-    page_draw(&a->page, s, row + 1, 1, height - 1, s->cols - 1,
-              a->over == OVER_DETAIL && (draw_is_stale(a) || a->detail.is_over));
+    text_page_draw(&a->page, s, row + 1, 1, height - 1, s->cols - 1,
+                   a->over == OVER_DETAIL && (draw_is_stale(a) || a->detail.is_over));
     const struct detail_line *picked = a->over == OVER_DETAIL ? detail_picked(&a->detail) : NULL;
     if (picked && picked->line >= a->page.top && picked->line < a->page.top + (size_t)height - 1)
         screen_restyle(s, row + 1 + (int)(picked->line - a->page.top), 0, s->cols, STYLE_SELECTED);

@@ -16,12 +16,12 @@ enum pane app_pane(const struct app *a)
     return screen_rows[a->screen].panes[a->focus[a->screen]];
 }
 
-struct list *app_list(const struct app *a)
+struct list_view_view *app_list(const struct app *a)
 {
     return &app_node(a)->lists[app_pane(a)];
 }
 
-struct table *app_table(const struct app *a)
+struct row_table *app_table(const struct app *a)
 {
     return &app_list(a)->table;
 }
@@ -42,15 +42,15 @@ void app_say(struct app *a, bool is_bad, const char *fmt, ...)
 
 void app_say_no_row(struct app *a)
 {
-    const struct table *t = app_table(a);
+    const struct row_table *t = app_table(a);
     if (app_pane(a) == PANE_OVERVIEW && a->over == OVER_NONE) {
         app_say(a, true, "nothing is picked: Up and Down pick a line");
         return;
     }
     app_say(a, true,
-            !t->rows || (t->total && !table_selected(t)) ? "the row is still on its way"
-            : t->total                                   ? "the row is gone"
-                                                         : "there is no row");
+            !t->rows || (t->total && !row_table_selected(t)) ? "the row is still on its way"
+            : t->total                                       ? "the row is gone"
+                                                             : "there is no row");
 }
 
 void app_refresh(struct app *a)
@@ -67,11 +67,11 @@ void app_show(struct app *a, enum screen_id screen, int focus)
 
 void app_set_filter(struct app *a, const char *filter)
 {
-    struct table *t = app_table(a);
+    struct row_table *t = app_table(a);
     if (strcmp(t->filter, filter) == 0)
         return;
-    table_set_filter(t, filter);
-    table_unmark_all(t);
+    row_table_set_filter(t, filter);
+    row_table_unmark_all(t);
     if (app_pane(a) == PANE_EVENTS)
         node_restart_events(app_node(a));
     app_refresh(a);
@@ -82,7 +82,7 @@ void app_set_filter(struct app *a, const char *filter)
 void app_open_page(struct app *a, enum app_over over, const char *title)
 {
     app_close_page(a);
-    page_fini(&a->page);
+    text_page_fini(&a->page);
     a->page.glyphs = a->view.glyphs;
     (void)str_copy(a->page.title, sizeof(a->page.title), str_of(title));
     a->over = over;

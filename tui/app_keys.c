@@ -132,7 +132,7 @@ void app_key(struct app *a, int key)
         detail_move(&a->detail, &a->page, is_down ? 1 : -1);
         return;
     }
-    if (a->over != OVER_NONE && page_key(&a->page, key))
+    if (a->over != OVER_NONE && text_page_key(&a->page, key))
         return;
     _Static_assert(SCREEN_COUNT <= 10, "each screen has a digit");
     int screen = key >= '1' && key <= '9' ? key - '1' : key == '0' ? 9 : SCREEN_COUNT;
@@ -168,16 +168,16 @@ void app_paste(struct app *a, struct str text)
 static void click_list(struct app *a, int row, int col)
 {
     for (int i = 0; i < 2; i++) {
-        struct list *l = &app_node(a)->lists[screen_rows[a->screen].panes[i]];
-        const char *column = list_title_at(l, row, col);
-        long rank = list_row_at(l, row);
+        struct list_view_view *l = &app_node(a)->lists[screen_rows[a->screen].panes[i]];
+        const char *column = list_view_title_at(l, row, col);
+        long rank = list_view_row_at(l, row);
         if (!column && rank < 0)
             continue;
         a->focus[a->screen] = i;
         if (rank >= 0)
-            table_move(&l->table, rank - (long)l->table.index);
+            row_table_move(&l->table, rank - (long)l->table.index);
         else
-            table_sort_by(&l->table, column);
+            row_table_sort_by(&l->table, column);
         app_refresh(a);
         return;
     }
@@ -190,7 +190,7 @@ void app_click(struct app *a, int row, int col, int wheel)
         return;
     if (wheel && a->over != OVER_NONE)
         for (int i = 0; i < 3; i++)
-            (void)page_key(&a->page, wheel > 0 ? INPUT_DOWN : INPUT_UP);
+            (void)text_page_key(&a->page, wheel > 0 ? INPUT_DOWN : INPUT_UP);
     else if (wheel)
         for (int i = 0; i < 3; i++)
             app_do(a, wheel > 0 ? ACTION_DOWN : ACTION_UP);

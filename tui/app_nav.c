@@ -170,7 +170,7 @@ void app_only(struct app *a, const char *name)
 void app_only_group(struct app *a)
 {
     AUTO_BUF filter = BUF_INIT;
-    const json_t *row = table_selected(app_table(a));
+    const json_t *row = row_table_selected(app_table(a));
     if (!row || app_group_filter(a, row, &filter) < 0) {
         app_say_no_row(a);
         return;

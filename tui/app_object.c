@@ -13,7 +13,7 @@ static void object_set(struct app_object *o, struct node *n, const json_t *row)
     o->node = node_of_row(n, row);
     o->row = row;
     if (row)
-        (void)table_identity(&o->node->lists[o->pane].table, row, o->id);
+        (void)row_table_identity(&o->node->lists[o->pane].table, row, o->id);
 }
 
 struct app_object app_object(const struct app *a)
@@ -35,7 +35,7 @@ struct app_object app_object(const struct app *a)
         o.pane = line->pane;
         object_set(&o, app_node(a), line->object);
     } else if (a->over == OVER_NONE) {
-        object_set(&o, app_node(a), table_selected(app_table(a)));
+        object_set(&o, app_node(a), row_table_selected(app_table(a)));
     }
     return o;
 }
@@ -60,7 +60,7 @@ char *app_path(const struct app *a)
         char id[TABLE_ID_MAX];
         const struct command *c = p->row ? pane_command(p->pane) : NULL;
         int err = c ? buf_printf(&text, "%s %s", detail_kind_name(p->pane, p->row),
-                                 table_identity(&p->node->lists[p->pane].table, p->row, id))
+                                 row_table_identity(&p->node->lists[p->pane].table, p->row, id))
                     : buf_append_c(&text, pane_rows[screen_rows[p->screen].panes[p->focus]].name);
         if (err < 0 || buf_append_c(&text, arrow) < 0)
             return NULL;

@@ -4,17 +4,17 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 #include "tui/app.h"
 
 #define APP_TOLD_MS 2000 /* a key that is being held must not wipe it away unread */
 
 /* arg: the daemon that it ran at. */
-static void on_op(void *arg, const json_t *op, const struct client_error *error)
+static void on_op(void *arg, const json_t *op, const struct control_client_error *error)
 {
     struct node *n = arg;
     struct app *a = n->arg;
-    const char *state = client_member_text(op, "state");
+    const char *state = control_client_member_text(op, "state");
     size_t used = strlen(a->told);
     (void)error;
     if (!state[0])
@@ -26,11 +26,12 @@ static void on_op(void *arg, const json_t *op, const struct client_error *error)
         return;
     }
     /* "mx2: drain of main/b1: done: no sessions left" */
-    const char *target = client_member_text(op, "target"), *text = client_member_text(op, "text");
+    const char *target = control_client_member_text(op, "target"),
+               *text = control_client_member_text(op, "text");
     AUTO_FREE char *words =
         str_printf("%s%s%s%s%s: %s%s%s", n->whole ? n->label : "", n->whole ? ": " : "",
-                   client_member_text(op, "kind"), target[0] ? " of " : "", target,
-                   client_member_text(op, "state"), text[0] ? ": " : "", text);
+                   control_client_member_text(op, "kind"), target[0] ? " of " : "", target,
+                   control_client_member_text(op, "state"), text[0] ? ": " : "", text);
     snprintf(a->told + used, sizeof(a->told) - used, "%s%s", used ? "; " : "", words ? words : "");
     a->is_told_bad =
         a->is_told_bad || (strcmp(state, "done") != 0 && strcmp(state, "cancelled") != 0);

@@ -11,28 +11,28 @@
 static void help_reason(struct app *a)
 {
     const struct node *n = app_node(a);
-    page_line(&a->page);
+    text_page_line(&a->page);
     if (n->is_read_only)
-        page_put(&a->page, STYLE_WARN,
-                 STR("grey keys: started with -r, nothing is changed from here"));
+        text_page_put(&a->page, STYLE_WARN,
+                      STR("grey keys: started with -r, nothing is changed from here"));
     else
-        page_printf(&a->page, STYLE_WARN,
-                    "grey keys need the role in brackets; the daemon takes you for %s",
-                    role_name(n->role));
-    page_line(&a->page);
+        text_page_printf(&a->page, STYLE_WARN,
+                         "grey keys need the role in brackets; the daemon takes you for %s",
+                         role_name(n->role));
+    text_page_line(&a->page);
 }
 
-static void help_key(struct page *p, const struct key_row *k, bool may)
+static void help_key(struct text_page *p, const struct key_row *k, bool may)
 {
     char key[16], other[16] = "";
     keys_name(key, k->key);
     if (k->other)
         keys_name(other, k->other);
-    page_line(p);
-    page_printf(p, may ? STYLE_KEY : STYLE_DIM, "%-7s%-8s", key, other);
-    page_put(p, may ? STYLE_NORMAL : STYLE_DIM, str_of(k->help));
+    text_page_line(p);
+    text_page_printf(p, may ? STYLE_KEY : STYLE_DIM, "%-7s%-8s", key, other);
+    text_page_put(p, may ? STYLE_NORMAL : STYLE_DIM, str_of(k->help));
     if (!may)
-        page_printf(p, STYLE_DIM, " (%s)", role_name(k->role));
+        text_page_printf(p, STYLE_DIM, " (%s)", role_name(k->role));
 }
 
 void app_show_help(struct app *a)
@@ -52,8 +52,8 @@ void app_show_help(struct app *a)
     for (size_t i = 0; valid && i < n; i++)
         if (valid[i])
             help_key(&a->page, &k[i], node_may(app_node(a), k[i].role));
-    page_heading(&a->page, "Filters");
-    (void)page_add(
+    text_page_heading(&a->page, "Filters");
+    (void)text_page_add(
         &a->page, STYLE_NORMAL,
         STR("terms are joined by blanks and all must match; ! negates, a comma lists alternatives\n"
             "user=*@example.org proto=imap,pop3 ip=10.0.0.0/8 idle>30m !tls=no\n"
@@ -70,19 +70,20 @@ void app_show_errors(struct app *a)
         struct tm tm;
         if (!localtime_r(&at, &tm) || !strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm))
             text[0] = '\0';
-        page_line(&a->page);
-        page_printf(&a->page, STYLE_DIM, "%s  ", text);
-        page_put(&a->page, STYLE_NORMAL, str_of(e->text));
+        text_page_line(&a->page);
+        text_page_printf(&a->page, STYLE_DIM, "%s  ", text);
+        text_page_put(&a->page, STYLE_NORMAL, str_of(e->text));
     }
     if (a->n_errors == 0) {
-        page_line(&a->page);
-        page_put(&a->page, STYLE_DIM, STR("none so far"));
+        text_page_line(&a->page);
+        text_page_put(&a->page, STYLE_DIM, STR("none so far"));
     }
 }
 
 /* ---- answers ---- */
 
-static void on_page_object(void *arg, const json_t *result, const struct client_error *error)
+static void on_page_object(void *arg, const json_t *result,
+                           const struct control_client_error *error)
 {
     struct app *a = arg;
     char text[256];

@@ -172,13 +172,13 @@ static void text_trim(char *text)
         text[n - 1] = '\0';
 }
 
-static const char *error_words(const struct client_error *error)
+static const char *error_words(const struct control_client_error *error)
 {
     return error->text && error->text[0] ? error->text : "failed";
 }
 
 static void share_take(struct cluster_share *share, const json_t *result,
-                       const struct client_error *error)
+                       const struct control_client_error *error)
 {
     share->id = json_integer_value(json_object_get(result, "stream"));
     share->why[0] = '\0';
@@ -189,7 +189,8 @@ static void share_take(struct cluster_share *share, const json_t *result,
     text_trim(share->why);
 }
 
-static void on_stream_again(void *arg, const json_t *result, const struct client_error *error)
+static void on_stream_again(void *arg, const json_t *result,
+                            const struct control_client_error *error)
 {
     share_take(arg, result, error);
 }
@@ -317,7 +318,8 @@ static void cluster_request_answer(struct cluster_request *r)
                          ? merge_answers(r->command, r->params, r->window, r->answers, c->n)
                          : NULL;
     AUTO_FREE char *failure = result ? NULL : request_failure(r);
-    const struct client_error error = {.err = err, .text = failure ? failure : "out of memory"};
+    const struct control_client_error error = {.err = err,
+                                               .text = failure ? failure : "out of memory"};
     json_t *unreached = request_unreached(r);
     if (result && r->stream)
         json_object_set_new(result, "stream", json_integer(r->stream->id));
@@ -351,7 +353,7 @@ static void part_end(struct cluster_part *p, enum part_state state)
     }
 }
 
-static void on_part(void *arg, const json_t *result, const struct client_error *error)
+static void on_part(void *arg, const json_t *result, const struct control_client_error *error)
 {
     struct cluster_part *p = arg;
     struct cluster_stream *s = p->request->stream;

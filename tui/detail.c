@@ -36,11 +36,11 @@ static const struct detail_kind *detail_kind(const struct detail *d)
 
 void detail_open(struct detail *d, struct node *n, enum pane p, const json_t *row)
 {
-    const struct table *t = &n->lists[p].table;
+    const struct row_table *t = &n->lists[p].table;
     detail_close(d);
     *d = (struct detail){
         .node = n, .pane = p, .object = json_incref((json_t *)row), .losses = n->losses};
-    table_identity(t, row, d->id);
+    row_table_identity(t, row, d->id);
     d->facet = detail_kind(d) ? detail_kind(d)->facet : FACET_COUNT;
     /* What limits count is an address, a network or a user. */
     if (p == PANE_LIMITS && !facet_of(p, row, FACET_IP, d->name))
@@ -98,7 +98,7 @@ const struct detail_line *detail_picked(const struct detail *d)
 }
 
 /* The next line in a direction; SIZE_MAX = none. */
-static size_t detail_next(const struct detail *d, const struct page *p, int by)
+static size_t detail_next(const struct detail *d, const struct text_page *p, int by)
 {
     size_t at = detail_picked_at(d);
     if (at == SIZE_MAX && by < 0)
@@ -111,7 +111,7 @@ static size_t detail_next(const struct detail *d, const struct page *p, int by)
     return SIZE_MAX;
 }
 
-void detail_move(struct detail *d, struct page *p, int by)
+void detail_move(struct detail *d, struct text_page *p, int by)
 {
     size_t next = detail_next(d, p, by), height = p->height > 0 ? (size_t)p->height : 1;
     bool is_near = next != SIZE_MAX && d->lines[next].line + 1 >= p->top &&
@@ -119,7 +119,7 @@ void detail_move(struct detail *d, struct page *p, int by)
     if (!is_near) {
         if (next == SIZE_MAX && by < 0)
             d->picked[0] = '\0';
-        (void)page_key(p, by > 0 ? INPUT_DOWN : INPUT_UP);
+        (void)text_page_key(p, by > 0 ? INPUT_DOWN : INPUT_UP);
         return;
     }
     (void)detail_line_id(&d->lines[next], d->picked);
@@ -138,7 +138,8 @@ static void detail_replace(json_t **member, const json_t *value)
     *member = fresh;
 }
 
-static void on_detail_object(void *arg, const json_t *result, const struct client_error *error)
+static void on_detail_object(void *arg, const json_t *result,
+                             const struct control_client_error *error)
 {
     struct detail *d = arg;
     d->why[0] = '\0';
@@ -149,13 +150,13 @@ static void on_detail_object(void *arg, const json_t *result, const struct clien
         (void)node_error_text(error, d->why);
 }
 
-static void on_explain(void *arg, const json_t *result, const struct client_error *error)
+static void on_explain(void *arg, const json_t *result, const struct control_client_error *error)
 {
     (void)error;
     detail_replace(&((struct detail *)arg)->explain, result);
 }
 
-static void on_sessions(void *arg, const json_t *result, const struct client_error *error)
+static void on_sessions(void *arg, const json_t *result, const struct control_client_error *error)
 {
     struct detail *d = arg;
     (void)error;
@@ -163,13 +164,13 @@ static void on_sessions(void *arg, const json_t *result, const struct client_err
     d->n_sessions = (uint64_t)json_integer_value(json_object_get(result, "matched"));
 }
 
-static void on_history(void *arg, const json_t *result, const struct client_error *error)
+static void on_history(void *arg, const json_t *result, const struct control_client_error *error)
 {
     (void)error;
     detail_replace(&((struct detail *)arg)->history, json_object_get(result, "rows"));
 }
 
-static void on_stream(void *arg, const json_t *result, const struct client_error *error)
+static void on_stream(void *arg, const json_t *result, const struct control_client_error *error)
 {
     (void)error;
     ((struct detail *)arg)->stream = json_integer_value(json_object_get(result, "stream"));

@@ -5,7 +5,7 @@
 
 #include "tui/facet.h"
 #include "tui/node.h"
-#include "tui/page.h"
+#include "tui/text_page.h"
 
 #define DETAIL_EVENTS_MAX 50
 #define DETAIL_SESSIONS_MAX 20
@@ -56,6 +56,6 @@ void detail_drop_lines(struct detail *d);
 const struct detail_line *detail_picked(const struct detail *d);
 /* Down (1) or up (-1): to the next line that can be picked when it is in view, else the page moves.
  */
-void detail_move(struct detail *d, struct page *p, int by);
+void detail_move(struct detail *d, struct text_page *p, int by);
 /* Writes it all for a screen that is `cols` wide. */
-void detail_write(struct detail *d, struct page *p, int cols);
+void detail_write(struct detail *d, struct text_page *p, int cols);

@@ -7,7 +7,8 @@
 #define DETAIL_GRAPH_ROWS 4
 
 /* The last lines of the page, one for each row, can be picked. */
-static void write_lines(struct detail *d, const struct page *p, enum pane pane, const json_t *rows)
+static void write_lines(struct detail *d, const struct text_page *p, enum pane pane,
+                        const json_t *rows)
 {
     size_t n = json_array_size(rows), i;
     json_t *row;
@@ -18,15 +19,15 @@ static void write_lines(struct detail *d, const struct page *p, enum pane pane, 
             d->lines[d->n_lines++] = (struct detail_line){p->n - n + i, pane, json_incref(row)};
 }
 
-static void write_sessions(struct detail *d, struct page *p, int cols)
+static void write_sessions(struct detail *d, struct text_page *p, int cols)
 {
     const struct command *c = commands_find("session", "list");
     if (!c || !d->sessions)
         return;
     AUTO_FREE char *title = str_printf("Sessions: %llu", (unsigned long long)d->n_sessions);
-    page_heading(p, title ? title : "Sessions");
+    text_page_heading(p, title ? title : "Sessions");
     if (d->n_sessions > DETAIL_SESSIONS_MAX)
-        page_printf(p, STYLE_DIM, "  (the newest %d)", DETAIL_SESSIONS_MAX);
+        text_page_printf(p, STYLE_DIM, "  (the newest %d)", DETAIL_SESSIONS_MAX);
     if (json_array_size(d->sessions)) {
         page_add_rows(p, c, d->sessions, "id,proto,state,phase,user,ip,backend,age,idle,in,out",
                       cols - 2);
@@ -34,23 +35,25 @@ static void write_sessions(struct detail *d, struct page *p, int cols)
     }
 }
 
-static void write_events(struct detail *d, struct page *p, int cols)
+static void write_events(struct detail *d, struct text_page *p, int cols)
 {
     const struct command *c = commands_find("event", "watch");
     if (!c || !d->is_watching)
         return;
-    page_heading(p, d->pane == PANE_EVENTS ? "All of this session" : "Recent events, newest first");
+    text_page_heading(p, d->pane == PANE_EVENTS ? "All of this session"
+                                                : "Recent events, newest first");
     if (json_array_size(d->events)) {
         page_add_rows(p, c, d->events, "time,type,session,user,ip,backend,text", cols - 2);
         write_lines(d, p, PANE_EVENTS, d->events);
     } else {
-        page_line(p);
-        page_put(p, STYLE_DIM, STR("none so far"));
+        text_page_line(p);
+        text_page_put(p, STYLE_DIM, STR("none so far"));
     }
 }
 
 /* A graph becomes lines of the page. */
-static void write_graph(const struct detail *d, struct page *p, const struct graph *g, int cols)
+static void write_graph(const struct detail *d, struct text_page *p, const struct graph *g,
+                        int cols)
 {
     static const struct graph_span span = {"1s", 1, 120, 120, "2 minutes before"};
     const struct graph_view view = {d->history, &span, 0};
@@ -59,16 +62,16 @@ static void write_graph(const struct detail *d, struct page *p, const struct gra
         return;
     graph_draw(&view, g, &s, 0, 0, DETAIL_GRAPH_ROWS, cols);
     for (int row = 0; row < s.rows; row++) {
-        page_line(p);
+        text_page_line(p);
         for (int col = 0; col < s.cols; col++) {
             const struct screen_cell *cell = screen_at(&s, row, col);
-            page_put(p, (enum style)cell->style, str_of(cell->text));
+            text_page_put(p, (enum style)cell->style, str_of(cell->text));
         }
     }
     screen_fini(&s);
 }
 
-static void write_history(const struct detail *d, struct page *p, int cols)
+static void write_history(const struct detail *d, struct text_page *p, int cols)
 {
     static const struct graph graphs[] = {
         {"sessions", {{"sessions", NULL, STYLE_GRAPH}}, false, false},
@@ -79,34 +82,34 @@ static void write_history(const struct detail *d, struct page *p, int cols)
     };
     if (!json_array_size(d->history))
         return;
-    page_heading(p, "Lately");
+    text_page_heading(p, "Lately");
     for (size_t i = 0; i < ARRAY_LEN(graphs); i++)
         write_graph(d, p, &graphs[i], cols - 2 < 120 ? cols - 2 : 120);
 }
 
-void detail_write(struct detail *d, struct page *p, int cols)
+void detail_write(struct detail *d, struct text_page *p, int cols)
 {
     const struct command *list = pane_command(d->pane);
     const struct command *show = list ? commands_find(list->noun, "show") : NULL;
     show = show ? show : list;
-    page_clear(p);
+    text_page_clear(p);
     detail_drop_lines(d);
     AUTO_FREE char *title =
         str_printf("%s %s%s%s", detail_kind_name(d->pane, d->object), d->id,
                    d->node->whole ? " at " : "", d->node->whole ? d->node->label : "");
     (void)str_copy(p->title, sizeof(p->title), str_of(title ? title : d->id));
     if (d->why[0]) {
-        page_line(p);
-        page_put(p, STYLE_BAD, str_of(d->why));
-        page_line(p);
-        page_put(p, STYLE_DIM, STR("what follows is the last that was known"));
-        page_line(p);
+        text_page_line(p);
+        text_page_put(p, STYLE_BAD, str_of(d->why));
+        text_page_line(p);
+        text_page_put(p, STYLE_DIM, STR("what follows is the last that was known"));
+        text_page_line(p);
     }
     if (show)
         page_add_object(p, show, d->object, cols);
     const struct command *explain = commands_find("route", "explain");
     if (explain && d->explain) {
-        page_heading(p, "Where a login would go now");
+        text_page_heading(p, "Where a login would go now");
         page_add_object(p, explain, d->explain, cols);
         page_add_long(p, explain, d->explain, cols);
     }

@@ -69,7 +69,7 @@ void dialog_close(struct dialog *d)
 {
     for (size_t i = 0; i < d->n_fields; i++)
         edit_wipe(&d->fields[i].edit);
-    page_fini(&d->body);
+    text_page_fini(&d->body);
     d->n_fields = d->first = d->focus = 0;
     d->wrong[0] = '\0';
     d->is_open = d->is_drawn = false;
@@ -161,7 +161,7 @@ enum dialog_result dialog_key(struct dialog *d, int key)
     else if (key == INPUT_BACKTAB || key == INPUT_UP)
         dialog_move(d, -1);
     else if (key == INPUT_PAGE_UP || key == INPUT_PAGE_DOWN)
-        (void)page_key(&d->body, key);
+        (void)text_page_key(&d->body, key);
     else if (d->focus < d->n_fields)
         return dialog_field_key(d, key);
     else
@@ -228,7 +228,7 @@ void dialog_draw(struct dialog *d, struct screen *s)
     /* As wide as the question and the widest line of the body need. */
     int width = output_text_width(str_of(d->question));
     for (size_t i = 0; i < d->body.n; i++) {
-        int line = page_line_width(&d->body, i);
+        int line = text_page_line_width(&d->body, i);
         width = line > width ? line : width;
     }
     width = width + 4 < DIALOG_WIDTH ? DIALOG_WIDTH : width + 4;
@@ -244,7 +244,7 @@ void dialog_draw(struct dialog *d, struct screen *s)
     screen_box(s, row, col, height, width, STR(""));
     (void)screen_text(s, row + 1, col + 2, inner, STYLE_TITLE, str_of(d->question));
     if (body > 1)
-        page_draw(&d->body, s, row + 3, col + 2, body - 1, inner, false);
+        text_page_draw(&d->body, s, row + 3, col + 2, body - 1, inner, false);
     dialog_draw_fields(d, s, row + 3 + body, col + 2, inner, (size_t)fields);
     int line = row + height - 3, at = col + 2, edge = at + inner;
     const struct dialog_field *f = d->focus < d->n_fields ? &d->fields[d->focus] : NULL;

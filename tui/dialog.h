@@ -5,7 +5,7 @@
 
 #include "rpc/commands.h"
 #include "tui/edit.h"
-#include "tui/page.h"
+#include "tui/text_page.h"
 
 #define DIALOG_FIELDS_MAX 20
 
@@ -34,9 +34,9 @@ struct dialog {
     bool is_open;
     bool is_drawn; /* since it was opened: what was pressed before means something else */
     char question[256];
-    char yes[48];     /* words of the button */
-    char wrong[256];  /* why it was not accepted */
-    struct page body; /* between question and fields */
+    char yes[48];          /* words of the button */
+    char wrong[256];       /* why it was not accepted */
+    struct text_page body; /* between question and fields */
     struct dialog_field fields[DIALOG_FIELDS_MAX];
     size_t n_fields, first; /* first field that is visible */
     size_t focus;           /* n_fields: No, n_fields + 1: Yes */

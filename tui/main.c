@@ -12,7 +12,7 @@
 #include "base/clock.h"
 #include "base/os/process.h"
 #include "base/units.h"
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 #include "ctl/remote.h"
 #include "tui/app.h"
 #include "tui/term.h"

@@ -7,7 +7,7 @@
 
 #include "tui/app.h"
 
-static void on_mark_page(void *arg, const json_t *result, const struct client_error *error);
+static void on_mark_page(void *arg, const json_t *result, const struct control_client_error *error);
 
 void mark_stop(struct app *a)
 {
@@ -36,7 +36,7 @@ static void mark_fail(struct app *a, const char *why);
 
 static void mark_ask(struct app *a, const char *cursor, size_t offset)
 {
-    const struct table *t = a->marking_table;
+    const struct row_table *t = a->marking_table;
     json_t *params = json_pack("{s:i}", "limit", TABLE_LIMIT_MAX);
     if (t->filter[0])
         json_object_set_new(params, "filter", json_string(t->filter));
@@ -52,13 +52,13 @@ static void mark_ask(struct app *a, const char *cursor, size_t offset)
 
 static void mark_finish(struct app *a, bool is_whole)
 {
-    struct table *t = a->marking_table;
+    struct row_table *t = a->marking_table;
     enum action then = a->after_marking;
     char id[TABLE_ID_MAX];
     size_t i;
     const json_t *row;
     json_array_foreach (a->marking, i, row)
-        table_mark(t, table_identity(t, row, id), row);
+        row_table_mark(t, row_table_identity(t, row, id), row);
     if (a->marking_left[0])
         app_say(a, true, "%zu marked; not all of %s", t->marks.count, a->marking_left);
     else if (is_whole)
@@ -110,7 +110,7 @@ void mark_tick(struct app *a)
         mark_fail(a, "does not answer");
 }
 
-static void on_mark_page(void *arg, const json_t *result, const struct client_error *error)
+static void on_mark_page(void *arg, const json_t *result, const struct control_client_error *error)
 {
     struct app *a = arg;
     const char *cursor = json_string_value(json_object_get(result, "cursor"));
@@ -147,21 +147,21 @@ static void on_mark_page(void *arg, const json_t *result, const struct client_er
 
 void mark_all(struct app *a)
 {
-    struct table *t = app_table(a);
+    struct row_table *t = app_table(a);
     struct act *act = &a->act;
     char id[TABLE_ID_MAX];
     mark_stop(a);
     act->is_filter = app_pane(a) == PANE_SESSIONS && t->matched > ACT_TARGETS_MAX;
     for (size_t i = 0; i < json_array_size(t->rows); i++) {
         const json_t *row = json_array_get(t->rows, i);
-        if (!table_is_gone(t, table_identity(t, row, id)))
-            table_mark(t, id, row);
+        if (!row_table_is_gone(t, row_table_identity(t, row, id)))
+            row_table_mark(t, id, row);
     }
     if (act->is_filter) {
         (void)str_copy(act->filter, sizeof(act->filter), str_of(t->filter));
         act->n_matched = t->matched;
         app_say(a, false, "all %zu that match are marked", t->matched);
-    } else if (table_can_skip(t) && (t->matched > json_array_size(t->rows) || t->has_more)) {
+    } else if (row_table_can_skip(t) && (t->matched > json_array_size(t->rows) || t->has_more)) {
         a->marking = json_array();
         a->marking_table = t;
         a->marking_offset = a->marking_place = 0;

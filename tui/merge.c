@@ -38,7 +38,7 @@ void merge_params(const struct command *c, const json_t *params, const struct me
 {
     static const struct merge_window beginning;
     const struct merge_order order = merge_order(c, params, a, n);
-    const struct table_part want = merge_want(params);
+    const struct row_table_part want = merge_want(params);
     bool is_window = merge_is_window(c) && json_object_get(params, "limit");
     size_t n_columns;
     const struct command_column *columns = commands_columns(c, &n_columns);

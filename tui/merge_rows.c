@@ -59,13 +59,13 @@ int merge_compare(const void *a, const void *b, void *arg)
 
 /* ---- parts of lists ---- */
 
-struct table_part merge_want(const json_t *params)
+struct row_table_part merge_want(const json_t *params)
 {
     json_int_t limit = json_integer_value(json_object_get(params, "limit"));
-    return (struct table_part){.offset =
-                                   (size_t)json_integer_value(json_object_get(params, "offset")),
-                               .limit = limit > 0 ? (size_t)limit : TABLE_LIMIT_MAX,
-                               .is_from_end = json_is_true(json_object_get(params, "from_end"))};
+    return (struct row_table_part){
+        .offset = (size_t)json_integer_value(json_object_get(params, "offset")),
+        .limit = limit > 0 ? (size_t)limit : TABLE_LIMIT_MAX,
+        .is_from_end = json_is_true(json_object_get(params, "from_end"))};
 }
 
 /* Around the place that is known best: rows before and behind it, of each daemon as many as all of
@@ -91,17 +91,17 @@ static void merge_plan_around(const struct merge_window *w, size_t n, size_t off
 }
 
 void merge_plan(const struct merge_window *w, const struct merge_order *o, size_t n,
-                const struct table_part *want, struct merge_answer *a)
+                const struct row_table_part *want, struct merge_answer *a)
 {
     size_t end = want->offset + want->limit, total = 0, before = want->offset;
     for (size_t i = 0; i < n; i++) {
-        a[i].part = (struct table_part){0, merge_min(end, TABLE_LIMIT_MAX), want->is_from_end};
+        a[i].part = (struct row_table_part){0, merge_min(end, TABLE_LIMIT_MAX), want->is_from_end};
         total += w->counts[i];
     }
     if (!o->column[0]) {
         for (size_t k = 0; k < n; k++) {
             size_t i = o->turns[k], skipped = merge_min(before, w->counts[i]);
-            a[i].part = (struct table_part){skipped, want->limit, false};
+            a[i].part = (struct row_table_part){skipped, want->limit, false};
             before -= skipped;
         }
     } else if (end > TABLE_LIMIT_MAX) {
@@ -139,7 +139,7 @@ static size_t merge_next(const struct merge_order *o, const struct merge_answer 
 }
 
 /* How many of the rows that came lie before those that were asked for. */
-static size_t merge_skipped(const struct merge_window *w, const struct table_part *want,
+static size_t merge_skipped(const struct merge_window *w, const struct row_table_part *want,
                             const struct merge_answer *a, size_t n, bool is_sorted)
 {
     size_t fetched = 0, first = 0, total = 0;
@@ -162,7 +162,7 @@ static void merge_note_place(struct merge_window *w, const struct merge_answer *
                              const size_t *taken)
 {
     for (size_t i = 0; i < n; i++) {
-        const struct table_part *part = &a[i].part;
+        const struct row_table_part *part = &a[i].part;
         size_t size = json_array_size(json_object_get(a[i].result, "rows"));
         size_t end = part->offset + size;
         size_t from = !part->is_from_end   ? part->offset
@@ -249,7 +249,7 @@ json_t *merge_rows(const struct command *c, const json_t *params, struct merge_w
                    const struct merge_answer *a, size_t n)
 {
     const struct merge_order order = merge_order(c, params, a, n);
-    struct table_part want = merge_want(params);
+    struct row_table_part want = merge_want(params);
     bool is_window = w && json_object_get(params, "limit"), is_more = false, is_found = true;
     size_t taken[MERGE_MAX] = {0}, matched = 0, known = 0, seen = 0, skipped = 0;
     json_t *rows = json_array();

@@ -6,7 +6,7 @@
 #include <jansson.h>
 
 #include "rpc/commands.h"
-#include "tui/table.h"
+#include "tui/row_table.h"
 
 #define MERGE_MAX 64 /* daemons */
 /* Members that rows get: the daemon's name for people, and its place among the daemons. */
@@ -26,9 +26,9 @@ struct merge_window {
 
 /* What one daemon was asked for, and answered. */
 struct merge_answer {
-    const char *name;       /* of the daemon; borrowed */
-    json_t *result;         /* borrowed, its rows get MERGE_NODE; NULL = there is no answer */
-    struct table_part part; /* of a list that can begin anywhere */
+    const char *name;           /* of the daemon; borrowed */
+    json_t *result;             /* borrowed, its rows get MERGE_NODE; NULL = there is no answer */
+    struct row_table_part part; /* of a list that can begin anywhere */
 };
 
 /* How rows of several daemons lie: ordered by a column, or one daemon's behind another's. */
@@ -54,12 +54,12 @@ struct merge_order merge_order(const struct command *c, const json_t *params,
 /* For qsort_r of rows; arg: a struct merge_order. */
 int merge_compare(const void *a, const void *b, void *arg);
 /* The part of a list that params ask for. */
-struct table_part merge_want(const json_t *params);
+struct row_table_part merge_want(const json_t *params);
 /* A count that an answer has; 0 = it has none. */
 size_t merge_count(const json_t *result, const char *member);
 /* Sets the part that each of n daemons is asked for, so that the wanted one can be put together. */
 void merge_plan(const struct merge_window *w, const struct merge_order *o, size_t n,
-                const struct table_part *want, struct merge_answer *a);
+                const struct row_table_part *want, struct merge_answer *a);
 /* Rows of all in one list, see merge_answers. */
 json_t *merge_rows(const struct command *c, const json_t *params, struct merge_window *w,
                    const struct merge_answer *a, size_t n);

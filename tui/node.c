@@ -21,7 +21,7 @@ const char *node_may_not(const struct node *n, enum role role, char dst[128])
     return dst;
 }
 
-const char *node_error_text(const struct client_error *e, char dst[256])
+const char *node_error_text(const struct control_client_error *e, char dst[256])
 {
     snprintf(dst, 256, "%s%s%s%s", e->text ? e->text : "failed", e->hint ? " (" : "",
              e->hint ? e->hint : "", e->hint ? ")" : "");
@@ -70,9 +70,9 @@ bool node_has_screen(const struct node *n, enum screen_id screen)
     const json_t *status = n->overview.status, *one;
     size_t i;
     json_array_foreach (json_object_get(status, "nodes"), i, one)
-        if (client_member_text(one, needs)[0])
+        if (control_client_member_text(one, needs)[0])
             return true;
-    return !needs[0] || client_member_text(status, needs)[0];
+    return !needs[0] || control_client_member_text(status, needs)[0];
 }
 
 void node_refresh(struct node *n)
@@ -87,20 +87,20 @@ void node_refresh(struct node *n)
 void node_group(struct node *n, enum pane p, const char *by)
 {
     *(p == PANE_GROUPS ? &n->groups_by : &n->failures_by) = by;
-    table_clear(&n->lists[p].table);
+    row_table_clear(&n->lists[p].table);
     n->lists[p].table.is_changed = true;
     n->lists[p].table.question++;
-    list_reset_widths(&n->lists[p]);
+    list_view_reset_widths(&n->lists[p]);
     node_refresh(n);
 }
 
 bool node_is_looking(const struct node *n, enum pane p)
 {
-    const struct source *s = &n->sources[SOURCE_PANE + p];
-    const struct table *t = &n->lists[p].table;
+    const struct node_source *s = &n->sources[SOURCE_PANE + p];
+    const struct row_table *t = &n->lists[p].table;
     if (!s->is_waiting)
         return p == PANE_EVENTS && (n->has_old_events || n->n_past > 0);
-    return p == PANE_EVENTS || !t->rows || t->is_changed || !table_has_visible(t);
+    return p == PANE_EVENTS || !t->rows || t->is_changed || !row_table_has_visible(t);
 }
 
 const char *node_unreached(const struct node *n, enum screen_id screen)

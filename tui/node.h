@@ -4,7 +4,7 @@
 #pragma once
 
 #include "tui/cluster.h"
-#include "tui/list.h"
+#include "tui/list_view.h"
 #include "tui/merge.h"
 #include "tui/overview.h"
 #include "tui/panes.h"
@@ -30,13 +30,13 @@ enum source_id {
 };
 
 /* Something that is asked for again and again. */
-struct source {
+struct node_source {
     struct node *node;
     bool is_waiting, is_again;  /* asked; to be asked again at once when the answer is there */
     bool is_urgent;             /* somebody wants to see it anew */
     bool is_absent;             /* the daemon does not know the command */
     uint64_t asked_ms, took_ms; /* when it was asked last, and how long the answer took */
-    struct table_part part;     /* of a list that was asked for */
+    struct row_table_part part; /* of a list that was asked for */
     unsigned question;          /* of the table when it was asked */
     char why[192];              /* why there is no answer; "" = there is one */
     char unreached[192];        /* who had no part in the answer; "" = all had */
@@ -60,8 +60,8 @@ struct node {
     enum role role;
     bool is_read_only; /* by choice: nothing that changes is sent */
 
-    struct source sources[SOURCE_COUNT];
-    struct list lists[PANE_COUNT];
+    struct node_source sources[SOURCE_COUNT];
+    struct list_view_view lists[PANE_COUNT];
     const char *groups_by;   /* of session top; borrowed */
     const char *failures_by; /* of event top, words; borrowed */
     struct overview overview;
@@ -125,4 +125,4 @@ bool node_may(const struct node *n, enum role role);
 /* Why not, as a sentence. dst of 128 bytes. */
 const char *node_may_not(const struct node *n, enum role role, char dst[128]);
 /* The answer to a request in words: "no session 1-2 (hint)". dst of 256 bytes. */
-const char *node_error_text(const struct client_error *e, char dst[256]);
+const char *node_error_text(const struct control_client_error *e, char dst[256]);

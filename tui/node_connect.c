@@ -72,7 +72,7 @@ static void whole_lost(struct node *whole, size_t place)
 static void on_node_connected(void *arg)
 {
     struct node *n = arg;
-    const struct client_hello *h = rpc_client_hello(n->rpc);
+    const struct control_client_hello *h = rpc_client_hello(n->rpc);
     n->is_lost = false;
     n->lost_ms = 0;
     (void)str_copy(n->name, sizeof(n->name), str_of(h->node));
@@ -114,8 +114,8 @@ static int node_begin(struct node *n)
     for (size_t i = 0; i < SOURCE_COUNT; i++)
         n->sources[i].node = n;
     for (int p = 0; p < PANE_COUNT; p++)
-        list_init(&n->lists[p], pane_command((enum pane)p), pane_rows[p].identity,
-                  pane_rows[p].sort, pane_rows[p].empty);
+        list_view_init(&n->lists[p], pane_command((enum pane)p), pane_rows[p].identity,
+                       pane_rows[p].sort, pane_rows[p].empty);
     return n->held ? 0 : -ERR_NOMEM;
 }
 
@@ -147,7 +147,7 @@ int node_init_whole(struct node *n, struct node *members, size_t n_members)
     }
     /* Rows that stay those of one daemon are told apart by it, too: each may know the same name. */
     for (int p = 0; p < PANE_COUNT; p++) {
-        struct list *l = &n->lists[p];
+        struct list_view_view *l = &n->lists[p];
         const struct command *c = l->table.command;
         l->table.has_node = c && (merge_kind(c) == MERGE_ROWS || merge_kind(c) == MERGE_STREAM);
         if (!l->table.has_node || !l->table.identity[0])
@@ -167,7 +167,7 @@ void node_fini(struct node *n)
     for (int p = 0; p < PANE_COUNT; p++)
         free(n->identities[p]);
     for (int p = 0; p < PANE_COUNT; p++)
-        list_fini(&n->lists[p]);
+        list_view_fini(&n->lists[p]);
     overview_fini(&n->overview);
     json_decref(n->ops);
     json_decref(n->held);

@@ -6,7 +6,7 @@
 
 #define NODE_EVENTS_JOINED 500 /* an end joins a failure that is among so many before it */
 
-static struct table *node_events(struct node *n)
+static struct row_table *node_events(struct node *n)
 {
     return &n->lists[PANE_EVENTS].table;
 }
@@ -18,10 +18,10 @@ static const char *event_order(const json_t *event)
 }
 
 /* Past events come again when a stream is opened once more. */
-static bool event_is_known(const struct table *t, const json_t *event)
+static bool event_is_known(const struct row_table *t, const json_t *event)
 {
     json_int_t time = json_integer_value(json_object_get(event, "time"));
-    for (size_t i = table_behind(t, event, event_order(event)); i > 0; i--) {
+    for (size_t i = row_table_behind(t, event, event_order(event)); i > 0; i--) {
         json_t *row = json_array_get(t->rows, i - 1);
         if (json_integer_value(json_object_get(row, "time")) < time)
             return false;
@@ -47,10 +47,10 @@ static bool event_text_is(const json_t *event, const char *member, const char *t
 
 /* The failed login whose session an end ends without any login: the two are one row. NULL = none
  * lately. */
-static json_t *event_failure_of(const struct table *t, const json_t *end)
+static json_t *event_failure_of(const struct row_table *t, const json_t *end)
 {
     const char *session = json_string_value(json_object_get(end, "session"));
-    size_t n = table_behind(t, end, event_order(end));
+    size_t n = row_table_behind(t, end, event_order(end));
     bool is_end = event_text_is(end, "type", "end") && event_text_is(end, "user", "");
     for (size_t i = n; is_end && session && i > 0 && n - i < NODE_EVENTS_JOINED; i--) {
         json_t *row = json_array_get(t->rows, i - 1);
@@ -73,8 +73,8 @@ static void node_add_event(struct node *n, const json_t *params)
                                 json_sprintf("%s; %s", own ? own : "", words ? words : "ended"));
         }
     } else if (!event_is_known(node_events(n), params)) {
-        table_append(node_events(n), json_copy((json_t *)params), event_order(params),
-                     NODE_EVENTS_MAX);
+        row_table_append(node_events(n), json_copy((json_t *)params), event_order(params),
+                         NODE_EVENTS_MAX);
     }
 }
 
@@ -105,10 +105,10 @@ void node_on_event(void *arg, const json_t *params)
         json_array_remove(n->held, 0);
 }
 
-static void on_watch(void *arg, const json_t *result, const struct client_error *error)
+static void on_watch(void *arg, const json_t *result, const struct control_client_error *error)
 {
     struct node *n = arg;
-    struct source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
+    struct node_source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
     s->is_waiting = false;
     if (!result) {
         source_fail(n, s, pane_command(PANE_EVENTS), error);
@@ -116,7 +116,7 @@ static void on_watch(void *arg, const json_t *result, const struct client_error 
     }
     s->why[0] = '\0';
     if (n->has_old_events)
-        table_clear(node_events(n));
+        row_table_clear(node_events(n));
     n->has_old_events = false;
     n->stream = json_integer_value(json_object_get(result, "stream"));
     n->n_past = (uint64_t)json_integer_value(json_object_get(result, "past")); /* they follow */
@@ -126,7 +126,7 @@ static void on_watch(void *arg, const json_t *result, const struct client_error 
 
 void node_watch(struct node *n)
 {
-    struct source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
+    struct node_source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
     const struct command *c = pane_command(PANE_EVENTS);
     if (!c || n->stream || s->is_waiting || s->is_absent || (s->why[0] && n->is_watching))
         return;
@@ -152,7 +152,7 @@ void node_unwatch(struct node *n)
 
 void node_restart_events(struct node *n)
 {
-    struct source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
+    struct node_source *s = &n->sources[SOURCE_PANE + PANE_EVENTS];
     node_unwatch(n);
     node_forget(n, on_watch, n);
     s->is_waiting = false;

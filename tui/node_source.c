@@ -25,20 +25,20 @@ static void groups_take(const struct node *n, const json_t *result)
     }
 }
 
-static json_t *pane_params(const struct node *n, enum pane p, struct table_part *ret_part)
+static json_t *pane_params(const struct node *n, enum pane p, struct row_table_part *ret_part)
 {
-    const struct table *t = &n->lists[p].table;
-    struct table_part part = table_want(t);
+    const struct row_table *t = &n->lists[p].table;
+    struct row_table_part part = row_table_want(t);
     char sort[72];
     json_t *params = json_object();
     if (t->filter[0] && commands_arg(t->command, "filter"))
         json_object_set_new(params, "filter", json_string(t->filter));
-    if (table_can_sort(t) && table_sort_text(t, sort)[0])
+    if (row_table_can_sort(t) && row_table_sort_text(t, sort)[0])
         json_object_set_new(params, "sort", json_string(sort));
     if (commands_arg(t->command, "limit"))
         json_object_set_new(params, "limit", json_integer((json_int_t)part.limit));
     /* Of a part of a list all rows are counted; an order is needed to begin somewhere. */
-    if (table_can_skip(t) && (part.offset > 0 || p != PANE_SESSIONS))
+    if (row_table_can_skip(t) && (part.offset > 0 || p != PANE_SESSIONS))
         json_object_set_new(params, "offset", json_integer((json_int_t)part.offset));
     if (part.is_from_end)
         json_object_set_new(params, "from_end", json_true());
@@ -75,7 +75,7 @@ static const struct command *source_command(enum source_id id)
     return commands_find(commands[id][0], commands[id][1]);
 }
 
-static json_t *source_params(struct node *n, enum source_id id, struct table_part *ret_part)
+static json_t *source_params(struct node *n, enum source_id id, struct row_table_part *ret_part)
 {
     if (id >= SOURCE_PANE)
         return pane_params(n, (enum pane)(id - SOURCE_PANE), ret_part);
@@ -140,14 +140,14 @@ void node_expect_op(struct node *n, const struct node *owner, json_t *id)
         json_array_append_new(n->ops, row);
 }
 
-static void source_take(struct node *n, enum source_id id, const struct source *s,
+static void source_take(struct node *n, enum source_id id, const struct node_source *s,
                         const json_t *result)
 {
     struct overview *o = &n->overview;
     if (id == SOURCE_PANE + PANE_GROUPS)
         groups_take(n, result);
     if (id >= SOURCE_PANE) {
-        table_take(&n->lists[id - SOURCE_PANE].table, result, &s->part);
+        row_table_take(&n->lists[id - SOURCE_PANE].table, result, &s->part);
     } else if (id >= SOURCE_PROTO) {
         overview_take(&o->protos[id - SOURCE_PROTO].stats, result);
     } else if (id == SOURCE_HISTORY) {
@@ -171,8 +171,8 @@ static void source_take(struct node *n, enum source_id id, const struct source *
     }
 }
 
-void source_fail(struct node *n, struct source *s, const struct command *c,
-                 const struct client_error *e)
+void source_fail(struct node *n, struct node_source *s, const struct command *c,
+                 const struct control_client_error *e)
 {
     char text[256];
     s->is_absent = e->err == ERR_NO_COMMAND;
@@ -185,7 +185,7 @@ void source_fail(struct node *n, struct source *s, const struct command *c,
 }
 
 /* "mx2: not connected; engine 1234: does not answer" */
-static void source_note_unreached(struct source *s, const json_t *list)
+static void source_note_unreached(struct node_source *s, const json_t *list)
 {
     AUTO_BUF text = BUF_INIT;
     size_t i;
@@ -199,9 +199,9 @@ static void source_note_unreached(struct source *s, const json_t *list)
     (void)str_copy(s->unreached, sizeof(s->unreached), buf_str(&text));
 }
 
-static void on_source(void *arg, const json_t *result, const struct client_error *error)
+static void on_source(void *arg, const json_t *result, const struct control_client_error *error)
 {
-    struct source *s = arg;
+    struct node_source *s = arg;
     struct node *n = s->node;
     enum source_id id = (enum source_id)(s - n->sources);
     bool is_again = s->is_again;
@@ -229,9 +229,9 @@ static void on_source(void *arg, const json_t *result, const struct client_error
 
 void source_ask(struct node *n, enum source_id id)
 {
-    struct source *s = &n->sources[id];
+    struct node_source *s = &n->sources[id];
     const struct command *c = source_command(id);
-    struct table_part part = {0};
+    struct row_table_part part = {0};
     if (s->is_waiting || s->is_absent)
         return;
     if (id >= SOURCE_PANE)
@@ -257,7 +257,7 @@ void source_ask(struct node *n, enum source_id id)
 /* Asks for what is costly: not before some time has gone, and the longer it took, the more. */
 void source_ask_again(struct node *n, enum source_id id, uint64_t rest_ms)
 {
-    const struct source *s = &n->sources[id];
+    const struct node_source *s = &n->sources[id];
     rest_ms = rest_ms > SOURCE_REST * s->took_ms ? rest_ms : SOURCE_REST * s->took_ms;
     if (s->is_urgent || clock_ms() >= s->asked_ms + rest_ms)
         source_ask(n, id);

@@ -9,5 +9,5 @@ void source_ask(struct node *n, enum source_id id);
 /* Asks for what is costly: not before rest_ms have gone, and the longer it took, the more. */
 void source_ask_again(struct node *n, enum source_id id, uint64_t rest_ms);
 /* Notes why there is no answer to a command. */
-void source_fail(struct node *n, struct source *s, const struct command *c,
-                 const struct client_error *e);
+void source_fail(struct node *n, struct node_source *s, const struct command *c,
+                 const struct control_client_error *e);

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 #include "ctl/output.h"
 #include "ctl/output_text.h"
 #include "tui/merge.h"
@@ -40,10 +40,10 @@ struct backends_column {
 
 static char *backend_name(const json_t *backend)
 {
-    const char *pool = client_member_text(backend, "pool"),
-               *node = client_member_text(backend, MERGE_NODE);
+    const char *pool = control_client_member_text(backend, "pool"),
+               *node = control_client_member_text(backend, MERGE_NODE);
     return str_printf("%s%s%s%s%s", node, node[0] ? " " : "", pool, pool[0] ? "/" : "",
-                      client_member_text(backend, "name"));
+                      control_client_member_text(backend, "name"));
 }
 
 /* ---- cells ---- */
@@ -55,7 +55,7 @@ static void draw_number(struct screen *s, int row, int col, int width, const jso
     AUTO_BUF text = BUF_INIT;
     const json_t *v = json_object_get(backend, c->member);
     const struct output_column column = {.name = (char *)c->member, .unit = c->unit};
-    bool is_slow = c->tells_slow && client_member_text(backend, "slow")[0];
+    bool is_slow = c->tells_slow && control_client_member_text(backend, "slow")[0];
     enum style style = !v || json_integer_value(v) == 0 ? STYLE_DIM
                        : is_slow                        ? STYLE_WARN
                                                         : c->style;
@@ -99,7 +99,7 @@ static void draw_spark(struct screen *s, int row, int col, int width, const json
                        const struct backends_view *view)
 {
     uint64_t v[BACKENDS_SPARK] = {0}, columns[BACKENDS_SPARK] = {0}, most = 1;
-    struct str rest = str_of(client_member_text(backend, "recent"));
+    struct str rest = str_of(control_client_member_text(backend, "recent"));
     size_t n = 0, cells = width < BACKENDS_SPARK ? (size_t)width : BACKENDS_SPARK;
     size_t seconds = (BACKENDS_SPARK + cells - 1) / cells;
     (void)view;
@@ -264,7 +264,7 @@ static void draw_backend(struct overview *o, struct screen *s, int row, const js
     for (size_t i = 0; i < COLUMN_COUNT; i++) {
         if (!l->width[i])
             continue;
-        if (is_down && i == COLUMN_SHARE && client_member_text(backend, "reason")[0]) {
+        if (is_down && i == COLUMN_SHARE && control_client_member_text(backend, "reason")[0]) {
             col += draw_why(s, row, col, backend, l, v) + BACKENDS_GAP;
             i = COLUMN_SPARK;
             continue;

@@ -4,7 +4,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 #include "ctl/output.h"
 #include "ctl/output_text.h"
 #include "tui/merge.h"
@@ -39,7 +39,7 @@ static void draw_top_rows(struct overview *o, struct screen *s, int row, int col
         (void)screen_text(s, row + 1, col, width, STYLE_DIM, STR("nobody"));
     int line = row;
     json_array_foreach (rows, i, r) {
-        const char *key = client_member_text(r, "key");
+        const char *key = control_client_member_text(r, "key");
         if (!key[0]) /* nobody is logged in there yet */
             continue;
         if (++line >= row + height)
@@ -62,7 +62,7 @@ static int draw_width(const json_t *rows, const char *member, int most)
     size_t i;
     const json_t *r;
     json_array_foreach (rows, i, r) {
-        int w = output_text_width(str_of(client_member_text(r, member)));
+        int w = output_text_width(str_of(control_client_member_text(r, member)));
         width = w > width ? w : width;
     }
     return width < most ? width : most;
@@ -84,16 +84,16 @@ static void draw_failures(struct overview *o, struct screen *s, int row, int col
     json_array_foreach (o->top_failures, i, r) {
         if (++line >= row + height)
             return;
-        const char *name = client_member_text(r, "user");
+        const char *name = control_client_member_text(r, "user");
         AUTO_FREE char *n = str_printf("%llu", (unsigned long long)overview_number(r, "count"));
-        AUTO_FREE char *what = str_printf("%s %s %s", client_member_text(r, "ip"), name,
-                                          client_member_text(r, "text"));
+        AUTO_FREE char *what = str_printf("%s %s %s", control_client_member_text(r, "ip"), name,
+                                          control_client_member_text(r, "text"));
         (void)screen_text(s, line, col, user, STYLE_NORMAL, name[0] ? str_of(name) : STR("-"));
         (void)screen_text(s, line, col + user + 2, ip, STYLE_NORMAL,
-                          str_of(client_member_text(r, "ip")));
+                          str_of(control_client_member_text(r, "ip")));
         int at = user + ip + 4;
         (void)screen_text(s, line, col + at, width - 8 - at, STYLE_DIM,
-                          str_of(client_member_text(r, "text")));
+                          str_of(control_client_member_text(r, "text")));
         screen_right(s, line, col + width - 7, 7, STYLE_NORMAL, str_of(n));
         overview_put_line(o, s, line, col, width, PANE_FAILURES, r, what ? what : name);
     }

@@ -8,7 +8,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 #include "tui/merge.h"
 #include "tui/overview.h"
 
@@ -18,8 +18,8 @@
 
 enum style overview_backend_state(const json_t *backend, char dst[32])
 {
-    const char *health = client_member_text(backend, "health"),
-               *admin = client_member_text(backend, "admin");
+    const char *health = control_client_member_text(backend, "health"),
+               *admin = control_client_member_text(backend, "admin");
     bool is_down = strcmp(health, "down") == 0;
     bool is_ready = !admin[0] || strcmp(admin, "ready") == 0;
     snprintf(dst, 32, "%.12s%s%.12s", is_down ? "DOWN" : health, is_ready ? "" : ", ",
@@ -47,7 +47,7 @@ static void warn(struct warnings *w, enum style style, enum pane pane, const jso
     w->v[w->n].pane = pane;
     w->v[w->n].object = object;
     /* Of several daemons it is said whose it is. */
-    const char *node = client_member_text(object ? object : w->status, MERGE_NODE);
+    const char *node = control_client_member_text(object ? object : w->status, MERGE_NODE);
     int at = node[0] ? snprintf(w->v[w->n].text, 128, "%.100s: ", node) : 0;
     va_start(ap, fmt);
     vsnprintf(w->v[w->n].text + at, sizeof(w->v[w->n].text) - (size_t)at, fmt, ap);
@@ -83,8 +83,9 @@ static int overview_add_protocols(struct buf *text, const char *list)
 
 char *overview_why_down(const json_t *backend)
 {
-    struct str reason = str_of(client_member_text(backend, "reason")), after = reason;
-    struct str down = str_of(client_member_text(backend, "down")), first = str_cut(&after, ':');
+    struct str reason = str_of(control_client_member_text(backend, "reason")), after = reason;
+    struct str down = str_of(control_client_member_text(backend, "down")),
+               first = str_cut(&after, ':');
     while (down.n)
         if (str_eq(str_cut(&down, ','), first))
             return str_dup(str_trim(after));
@@ -109,9 +110,11 @@ static void warn_certificate(struct warnings *w, const char *whose, enum pane pa
 
 static void warn_backend(struct warnings *w, const json_t *b)
 {
-    const char *pool = client_member_text(b, "pool"), *name = client_member_text(b, "name");
-    const char *admin = client_member_text(b, "admin");
-    const char *why = client_member_text(b, "admin_reason"), *down = client_member_text(b, "down");
+    const char *pool = control_client_member_text(b, "pool"),
+               *name = control_client_member_text(b, "name");
+    const char *admin = control_client_member_text(b, "admin");
+    const char *why = control_client_member_text(b, "admin_reason"),
+               *down = control_client_member_text(b, "down");
     AUTO_FREE char *whose = str_printf("backend %s/%s", pool, name);
     AUTO_FREE char *reason = overview_why_down(b);
     AUTO_BUF protocols = BUF_INIT;
@@ -121,7 +124,7 @@ static void warn_backend(struct warnings *w, const json_t *b)
     const char *state = strcmp(admin, "drain") == 0  ? "draining"
                         : strcmp(admin, "hold") == 0 ? "on hold"
                                                      : admin;
-    if (strcmp(client_member_text(b, "health"), "down") == 0)
+    if (strcmp(control_client_member_text(b, "health"), "down") == 0)
         warn(w, STYLE_BAD, PANE_BACKENDS, b, "backend %s/%s%s%s%s", pool, name,
              overview_since(b, "health_since", "down", since), colon, reason ? reason : "");
     else if (down[0] && overview_add_protocols(&protocols, down) == 0)
@@ -131,12 +134,12 @@ static void warn_backend(struct warnings *w, const json_t *b)
     if (admin[0] && strcmp(admin, "ready") != 0)
         warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s%s%s%s", pool, name,
              overview_since(b, "admin_since", state, since), why[0] ? ": " : "", why);
-    if (client_member_text(b, "full")[0])
+    if (control_client_member_text(b, "full")[0])
         warn(w, STYLE_WARN, PANE_BACKENDS, b, "backend %s/%s is full: %s", pool, name,
-             client_member_text(b, "full"));
-    if (client_member_text(b, "slow")[0])
+             control_client_member_text(b, "full"));
+    if (control_client_member_text(b, "slow")[0])
         warn(w, STYLE_WARN, PANE_BACKENDS, b, "logins at backend %s/%s are slow: p95 %s", pool,
-             name, client_member_text(b, "slow"));
+             name, control_client_member_text(b, "slow"));
     warn_certificate(w, whose ? whose : name, PANE_BACKENDS, b);
 }
 
@@ -165,13 +168,14 @@ static void warn_listener_certificates(struct warnings *w, const json_t *listene
     size_t i;
     const json_t *row;
     json_array_foreach (listeners, i, row) {
-        const char *name = client_member_text(row, "name"),
-                   *file = client_member_text(row, "cert_file");
+        const char *name = control_client_member_text(row, "name"),
+                   *file = control_client_member_text(row, "cert_file");
         size_t n_before = 0, n_behind = 0;
         warn_run_find(&run, listeners, i);
         for (size_t k = run.first; k < run.end; k++)
             if (k != i &&
-                strcmp(client_member_text(json_array_get(listeners, k), "cert_file"), file) == 0)
+                strcmp(control_client_member_text(json_array_get(listeners, k), "cert_file"),
+                       file) == 0)
                 *(k < i ? &n_before : &n_behind) += 1;
         AUTO_FREE char *whose = n_behind ? str_printf("listener %s and %zu more", name, n_behind)
                                          : str_printf("listener %s", name);
@@ -187,17 +191,18 @@ static void warn_pools(struct warnings *w, const json_t *backends)
     size_t i;
     const json_t *b;
     json_array_foreach (backends, i, b) {
-        const char *pool = client_member_text(b, "pool");
+        const char *pool = control_client_member_text(b, "pool");
         bool is_usable = false, is_first = true;
         warn_run_find(&run, backends, i);
         for (size_t k = run.first; k < run.end; k++) {
             const json_t *other = json_array_get(backends, k);
-            if (strcmp(client_member_text(other, "pool"), pool) != 0)
+            if (strcmp(control_client_member_text(other, "pool"), pool) != 0)
                 continue;
-            const char *admin = client_member_text(other, "admin");
+            const char *admin = control_client_member_text(other, "admin");
             is_first = is_first && k >= i;
-            is_usable = is_usable || (strcmp(client_member_text(other, "health"), "down") != 0 &&
-                                      (!admin[0] || strcmp(admin, "ready") == 0));
+            is_usable =
+                is_usable || (strcmp(control_client_member_text(other, "health"), "down") != 0 &&
+                              (!admin[0] || strcmp(admin, "ready") == 0));
         }
         w->status = b;
         if (is_first && !is_usable && pool[0])
@@ -215,8 +220,8 @@ static void warn_engine(struct warnings *w, const json_t *status)
         warn(w, STYLE_WARN, PANE_SESSIONS, NULL,
              "the program before the upgrade has %lld more sessions: %s",
              (long long)json_integer_value(json_object_get(status, "old_sessions")),
-             client_member_text(status, "old_control"));
-    const char *trouble = client_member_text(status, "trouble");
+             control_client_member_text(status, "old_control"));
+    const char *trouble = control_client_member_text(status, "trouble");
     if (trouble[0])
         warn(w, STYLE_BAD, PANE_EVENTS, NULL, "%s", trouble);
     if (restarts > 0 && uptime < OVERVIEW_RESTART_MS)
@@ -241,9 +246,9 @@ size_t overview_warnings(const struct overview *o, struct overview_warning *ret,
         /* What the daemon says of itself, the worst first. */
         const json_t *status = nodes ? json_array_get(nodes, i) : o->status;
         w.status = status;
-        if (strcmp(client_member_text(status, "state"), "stopping") == 0)
+        if (strcmp(control_client_member_text(status, "state"), "stopping") == 0)
             warn(&w, STYLE_ALARM, PANE_SESSIONS, NULL, "the daemon is stopping");
-        if (strcmp(client_member_text(status, "state"), "retired") == 0)
+        if (strcmp(control_client_member_text(status, "state"), "retired") == 0)
             warn(&w, STYLE_ALARM, PANE_SESSIONS, NULL,
                  "an upgrade replaced this program: it finishes its sessions");
     }
@@ -255,7 +260,7 @@ size_t overview_warnings(const struct overview *o, struct overview_warning *ret,
     json_array_foreach (o->listeners, i, row)
         if (json_is_true(json_object_get(row, "paused")))
             warn(&w, STYLE_WARN, PANE_LISTENERS, row, "listener %s is paused: clients wait",
-                 client_member_text(row, "name"));
+                 control_client_member_text(row, "name"));
     /* The worst first; those that are as bad stay in their order. */
     for (size_t k = 1; k < w.n; k++) {
         const struct overview_warning one = w.v[k];

@@ -5,7 +5,7 @@
 #include "base/cleanup.h"
 #include "ctl/output.h"
 #include "ctl/output_text.h"
-#include "tui/list.h"
+#include "tui/list_view.h"
 
 #define ROWS_LABEL 18
 #define ROWS_COLUMN_MIN 38 /* two values side by side need this much each */
@@ -37,7 +37,7 @@ static bool rows_is_long(const struct buf *text, int cols)
 }
 
 /* A long value goes on in the next lines, broken at blanks and commas where there are some. */
-static void rows_long(struct page *p, enum style style, struct str text, int col, int cols)
+static void rows_long(struct text_page *p, enum style style, struct str text, int col, int cols)
 {
     int room = cols - col - 2;
     room = room < 10 ? 10 : room;
@@ -56,15 +56,15 @@ static void rows_long(struct page *p, enum style style, struct str text, int col
                 good = n;
         }
         n = n < text.n && good ? good : n;
-        page_pad(p, col);
-        page_put(p, style, str_n(text.p, n));
+        text_page_pad(p, col);
+        text_page_put(p, style, str_n(text.p, n));
         text = str_n(text.p + n, text.n - n);
         if (text.n)
-            page_line(p);
+            text_page_line(p);
     }
 }
 
-void page_add_object(struct page *p, const struct command *c, const json_t *object, int cols)
+void page_add_object(struct text_page *p, const struct command *c, const json_t *object, int cols)
 {
     size_t n;
     const struct command_column *columns = commands_columns(c, &n);
@@ -77,18 +77,18 @@ void page_add_object(struct page *p, const struct command *c, const json_t *obje
             continue;
         bool fits = half && output_text_width(buf_str(&text)) < half - ROWS_LABEL - 2;
         if (!is_right || !fits)
-            page_line(p);
+            text_page_line(p);
         else
-            page_pad(p, half);
+            text_page_pad(p, half);
         int at = is_right && fits ? half : 0;
-        page_put(p, STYLE_DIM, str_of(rows_label(columns[i].name, label)));
-        page_pad(p, at + ROWS_LABEL);
-        rows_long(p, list_word_style(buf_str(&text)), buf_str(&text), at + ROWS_LABEL, cols);
+        text_page_put(p, STYLE_DIM, str_of(rows_label(columns[i].name, label)));
+        text_page_pad(p, at + ROWS_LABEL);
+        rows_long(p, list_view_word_style(buf_str(&text)), buf_str(&text), at + ROWS_LABEL, cols);
         is_right = fits && !is_right;
     }
 }
 
-void page_add_long(struct page *p, const struct command *c, const json_t *object, int cols)
+void page_add_long(struct text_page *p, const struct command *c, const json_t *object, int cols)
 {
     size_t n;
     const struct command_column *columns = commands_columns(c, &n);
@@ -97,14 +97,14 @@ void page_add_long(struct page *p, const struct command *c, const json_t *object
         char label[ROWS_LABEL];
         if (!rows_text(&text, &columns[i], object) || !rows_is_long(&text, cols))
             continue;
-        page_heading(p, rows_label(columns[i].name, label));
-        page_line(p);
+        text_page_heading(p, rows_label(columns[i].name, label));
+        text_page_line(p);
         rows_long(p, STYLE_NORMAL, buf_str(&text), 0, cols);
     }
 }
 
-void page_add_rows(struct page *p, const struct command *c, const json_t *rows, const char *columns,
-                   int width)
+void page_add_rows(struct text_page *p, const struct command *c, const json_t *rows,
+                   const char *columns, int width)
 {
     struct problem problem = {0};
     struct output o = {.format = OUTPUT_TABLE,
@@ -125,8 +125,8 @@ void page_add_rows(struct page *p, const struct command *c, const json_t *rows, 
     if (f)
         fclose(f);
     struct str rest = str_of(text), title = str_cut(&rest, '\n');
-    page_line(p);
-    page_put(p, STYLE_DIM, title);
-    (void)page_add(p, STYLE_NORMAL, rest);
+    text_page_line(p);
+    text_page_put(p, STYLE_DIM, title);
+    (void)text_page_add(p, STYLE_NORMAL, rest);
     free(text);
 }

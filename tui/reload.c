@@ -5,7 +5,7 @@
 #include "tui/app.h"
 #include "tui/page_rows.h"
 
-static void on_diff(void *arg, const json_t *result, const struct client_error *error)
+static void on_diff(void *arg, const json_t *result, const struct control_client_error *error)
 {
     struct app *a = arg;
     const struct command *diff = commands_find("config", "diff");
@@ -33,7 +33,7 @@ static void on_diff(void *arg, const json_t *result, const struct client_error *
         dialog_add_arg(&a->dialog, &args[i], "");
 }
 
-static void on_reloaded(void *arg, const json_t *result, const struct client_error *error)
+static void on_reloaded(void *arg, const json_t *result, const struct control_client_error *error)
 {
     struct app *a = arg;
     const json_t *rows = json_object_get(result, "rows");

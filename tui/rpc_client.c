@@ -28,7 +28,7 @@ struct rpc_client_request {
 struct rpc_client {
     char *path;
     struct rpc_client_ops ops;
-    struct client *client;
+    struct control_client *client;
     bool is_greeted, has_more; /* messages wait that were read already */
     uint64_t opened_ms, retry_at_ms, backoff_ms;
     struct rpc_client_request pending[RPC_CLIENT_PENDING_MAX];
@@ -50,14 +50,14 @@ void rpc_client_free(struct rpc_client *f)
 {
     if (!f)
         return;
-    client_close(f->client);
+    control_client_close(f->client);
     free(f->path);
     free(f);
 }
 
 static void rpc_client_lose(struct rpc_client *f, const char *why, const char *hint)
 {
-    client_close(f->client);
+    control_client_close(f->client);
     f->client = NULL;
     f->is_greeted = f->has_more = false;
     memset(f->pending, 0, sizeof(f->pending));
@@ -80,7 +80,7 @@ bool rpc_client_ask(struct rpc_client *f, const char *method, json_t *params,
         json_decref(params);
         return false;
     }
-    int err = client_send(f->client, method, params, &id);
+    int err = control_client_send(f->client, method, params, &id);
     if (err == -ERR_CLOSED)
         rpc_client_lose(f, RPC_CLIENT_CLOSED, NULL);
     if (err < 0)
@@ -106,12 +106,12 @@ size_t rpc_client_pending(const struct rpc_client *f)
 
 int rpc_client_fd(const struct rpc_client *f)
 {
-    return f->client ? client_fd(f->client) : -1;
+    return f->client ? control_client_fd(f->client) : -1;
 }
 
 short rpc_client_events(const struct rpc_client *f)
 {
-    return f->client ? client_events(f->client) : 0;
+    return f->client ? control_client_events(f->client) : 0;
 }
 
 /* How long the greeting may take. */
@@ -131,7 +131,7 @@ int rpc_client_timeout_ms(const struct rpc_client *f)
     return due > now ? (int)(due - now) : 0;
 }
 
-static void rpc_client_answer(struct rpc_client *f, const struct client_message *m)
+static void rpc_client_answer(struct rpc_client *f, const struct control_client_message *m)
 {
     for (size_t i = 0; i < RPC_CLIENT_PENDING_MAX; i++) {
         struct rpc_client_request r = f->pending[i];
@@ -146,18 +146,18 @@ static void rpc_client_answer(struct rpc_client *f, const struct client_message 
 
 static void rpc_client_greet(struct rpc_client *f)
 {
-    struct client_error e = {0};
-    if (client_check_hello(f->client, f->path, &e) < 0) {
+    struct control_client_error e = {0};
+    if (control_client_check_hello(f->client, f->path, &e) < 0) {
         rpc_client_lose(f, e.text ? e.text : err_text(e.err), e.hint);
     } else {
         f->is_greeted = true;
         f->backoff_ms = 0;
         f->ops.connected(f->ops.arg);
     }
-    client_error_fini(&e);
+    control_client_error_fini(&e);
 }
 
-static void rpc_client_take(struct rpc_client *f, const struct client_message *m)
+static void rpc_client_take(struct rpc_client *f, const struct control_client_message *m)
 {
     switch (m->kind) {
     case CLIENT_HELLO:
@@ -179,29 +179,29 @@ static void rpc_client_take(struct rpc_client *f, const struct client_message *m
 
 static void rpc_client_fail_open(struct rpc_client *f, int err)
 {
-    struct client_error e = {0};
+    struct control_client_error e = {0};
     if (f->client)
-        (void)client_explain_end(f->client, f->path, err, &e);
+        (void)control_client_explain_end(f->client, f->path, err, &e);
     else
-        (void)client_explain_open(f->path, err, &e);
+        (void)control_client_explain_open(f->path, err, &e);
     rpc_client_lose(f, e.text ? e.text : err_text(err), e.hint);
-    client_error_fini(&e);
+    control_client_error_fini(&e);
 }
 
 static void rpc_client_receive(struct rpc_client *f)
 {
-    int err = client_flush(f->client);
+    int err = control_client_flush(f->client);
     f->has_more = false;
     for (int n = 0; err == 0 && f->client; n++) {
-        struct client_message m = {0};
+        struct control_client_message m = {0};
         if (n == RPC_CLIENT_BURST) {
             f->has_more = true;
             return;
         }
-        err = client_receive(f->client, &m);
+        err = control_client_receive(f->client, &m);
         if (err == 0)
             rpc_client_take(f, &m);
-        client_message_fini(&m);
+        control_client_message_fini(&m);
     }
     /* ssh says why, whenever it ends. */
     if (err == -ERR_CLOSED && f->client && remote_is_named(f->path))
@@ -216,8 +216,8 @@ void rpc_client_run(struct rpc_client *f)
     if (f->client) {
         rpc_client_receive(f);
     } else if (now >= f->retry_at_ms) {
-        struct client *client = NULL;
-        int err = client_open(f->path, &client);
+        struct control_client *client = NULL;
+        int err = control_client_open(f->path, &client);
         f->opened_ms = clock_ms();
         f->client = client;
         if (err < 0)
@@ -227,7 +227,7 @@ void rpc_client_run(struct rpc_client *f)
         rpc_client_fail_open(f, -ERR_TIMEOUT);
 }
 
-const struct client_hello *rpc_client_hello(const struct rpc_client *f)
+const struct control_client_hello *rpc_client_hello(const struct rpc_client *f)
 {
-    return f->is_greeted ? client_hello(f->client) : NULL;
+    return f->is_greeted ? control_client_hello(f->client) : NULL;
 }

@@ -3,13 +3,13 @@
  * loss. Never blocks. */
 #pragma once
 
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 
 struct rpc_client;
 
 /* result NULL: failed, see error. Both borrowed. */
 typedef void rpc_client_answer_fn(void *arg, const json_t *result,
-                                  const struct client_error *error);
+                                  const struct control_client_error *error);
 
 struct rpc_client_ops {
     void (*connected)(void *arg); /* the greeting is there */
@@ -40,4 +40,4 @@ int rpc_client_timeout_ms(const struct rpc_client *f);
 /* Does what is due: connects, reads, writes. */
 void rpc_client_run(struct rpc_client *f);
 /* NULL while not connected. */
-const struct client_hello *rpc_client_hello(const struct rpc_client *f);
+const struct control_client_hello *rpc_client_hello(const struct rpc_client *f);

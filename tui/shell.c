@@ -191,7 +191,7 @@ static void shell_help(struct app *a)
     help_print(f, args->noun, args->command);
     fclose(f);
     app_open_page(a, OVER_TEXT, "help");
-    (void)page_add(&a->page, STYLE_NORMAL, str_of(text));
+    (void)text_page_add(&a->page, STYLE_NORMAL, str_of(text));
     free(text);
 }
 
@@ -307,11 +307,11 @@ static void shell_take_lines(struct app *a, bool is_end)
 {
     struct shell *s = &a->shell;
     struct str text = buf_str(&s->child.out);
-    size_t rest = page_add(&a->page, STYLE_NORMAL, text), n = a->page.n;
+    size_t rest = text_page_add(&a->page, STYLE_NORMAL, text), n = a->page.n;
     buf_consume(&s->child.out, text.n - rest);
     if (is_end && rest) {
-        page_line(&a->page);
-        page_put(&a->page, STYLE_NORMAL, buf_str(&s->child.out));
+        text_page_line(&a->page);
+        text_page_put(&a->page, STYLE_NORMAL, buf_str(&s->child.out));
         n = a->page.n;
     }
     s->n_lines = n;
@@ -324,7 +324,7 @@ static void shell_ended(struct app *a)
     shell_take_lines(a, true);
     if (s->n_lines <= 1 && (!is_list || s->child.status != 0)) {
         /* A word or an error is no page: it is said in the last line. */
-        AUTO_FREE char *text = page_text(&a->page);
+        AUTO_FREE char *text = text_page_text(&a->page);
         if (text) {
             text[strcspn(text, "\n")] = '\0';
             const char *from = strncmp(text, "mailproxyctl: ", 14) == 0 ? text + 14 : text;

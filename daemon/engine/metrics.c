@@ -46,7 +46,7 @@ static int page_readyz(struct control *c, struct buf *text)
     return err < 0 ? err : why ? HTTP_SERVUNAVAIL : HTTP_OK;
 }
 
-static const struct page {
+static const struct metrics_page {
     const char *path, *type;
     int (*text)(struct control *c, struct buf *text);
 } pages[] = {
@@ -58,7 +58,7 @@ static const struct page {
 /* arg: the row */
 static void on_page(struct evhttp_request *request, void *arg)
 {
-    const struct page *page = arg;
+    const struct metrics_page *page = arg;
     AUTO_BUF text = BUF_INIT;
     struct evbuffer *body = evbuffer_new();
     struct evkeyvalq *headers = evhttp_request_get_output_headers(request);

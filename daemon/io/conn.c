@@ -121,7 +121,7 @@ static void on_writable(struct conn *c)
 }
 
 /* Of the read event, and of the write event that conn_raw.c adds beside it. */
-static void on_event(evutil_socket_t fd, short what, void *arg)
+static void on_conn_event(evutil_socket_t fd, short what, void *arg)
 {
     struct conn *c = arg;
     (void)fd;
@@ -177,7 +177,8 @@ int conn_move(struct conn *to, struct conn *from)
 
 int conn_adopt(struct conn *c, int fd)
 {
-    if (event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_event, c) != 0)
+    if (event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_conn_event, c) !=
+        0)
         return -ERR_NOMEM;
     c->fd = fd;
     return 0;
@@ -194,8 +195,8 @@ static void on_connect(evutil_socket_t fd, short what, void *arg)
         error = errno;
     c->is_connecting = false;
     int err = error ? conn_errno(error) : 0;
-    if (err == 0 &&
-        event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST, on_event, c) != 0)
+    if (err == 0 && event_assign(&c->event, loop_base(c->loop), fd, EV_READ | EV_PERSIST,
+                                 on_conn_event, c) != 0)
         err = ERR_NOMEM;
     if (err == 0 && c->out.len > 0)
         err = -conn_flush(c);

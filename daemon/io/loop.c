@@ -35,7 +35,7 @@ struct loop {
     _Atomic uint64_t turns, heartbeat_ms;
 };
 
-static void on_wake(evutil_socket_t fd, short what, void *arg)
+static void on_loop_wake(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
@@ -51,7 +51,7 @@ static bool loop_set_tick(const struct loop *l, unsigned ms)
 
 /* The turn itself looks at the wheel. An empty one stops the ticks only now: the next login sets a
  * timer again. */
-static void on_tick(evutil_socket_t fd, short what, void *arg)
+static void on_loop_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct loop *l = arg;
     uint64_t n;
@@ -89,8 +89,9 @@ static int loop_make_events(struct loop *l)
     l->tick_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
     if (l->tick_fd < 0)
         return err_from_errno(errno);
-    l->tick = event_new(l->base, l->tick_fd, EV_READ | EV_PERSIST, on_tick, l);
-    l->mail_event = event_new(l->base, mailbox_fd(l->mailbox), EV_READ | EV_PERSIST, on_wake, l);
+    l->tick = event_new(l->base, l->tick_fd, EV_READ | EV_PERSIST, on_loop_tick, l);
+    l->mail_event =
+        event_new(l->base, mailbox_fd(l->mailbox), EV_READ | EV_PERSIST, on_loop_wake, l);
     if (!l->tick || !l->mail_event)
         return -ERR_NOMEM;
     if (!loop_set_tick(l, LOOP_HEARTBEAT_MS) || event_add(l->tick, NULL) != 0 ||

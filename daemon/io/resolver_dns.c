@@ -84,7 +84,7 @@ static void call_end(struct dns_call *call)
     dns_destroy(d);
 }
 
-static void on_answer(int result, char type, int count, int ttl, void *addresses, void *arg)
+static void on_dns_answer(int result, char type, int count, int ttl, void *addresses, void *arg)
 {
     const struct dns_call call = *(struct dns_call *)arg;
     struct resolver_dns_answer answer = {.result = RESOLVER_DNS_FAILED, .ttl = ttl};
@@ -125,8 +125,8 @@ int resolver_dns_ask(struct resolver_dns *d, const char *host, bool is_ipv6, str
     struct dns_call *call = call_begin(d, calls, fn, arg);
     if (!call)
         return -ERR_NOMEM;
-    void *request = is_ipv6 ? evdns_base_resolve_ipv6(d->base, host, 0, on_answer, call)
-                            : evdns_base_resolve_ipv4(d->base, host, 0, on_answer, call);
+    void *request = is_ipv6 ? evdns_base_resolve_ipv6(d->base, host, 0, on_dns_answer, call)
+                            : evdns_base_resolve_ipv4(d->base, host, 0, on_dns_answer, call);
     if (!request)
         call_end(call);
     return request ? 0 : -ERR_DNS;
@@ -143,10 +143,10 @@ int resolver_dns_ask_name(struct resolver_dns *d, const struct addr *a, struct l
     void *request = NULL;
     if (ss.ss_family == AF_INET)
         request = evdns_base_resolve_reverse(d->base, &((struct sockaddr_in *)&ss)->sin_addr, 0,
-                                             on_answer, call);
+                                             on_dns_answer, call);
     else if (ss.ss_family == AF_INET6)
         request = evdns_base_resolve_reverse_ipv6(d->base, &((struct sockaddr_in6 *)&ss)->sin6_addr,
-                                                  0, on_answer, call);
+                                                  0, on_dns_answer, call);
     if (!request)
         call_end(call);
     return request ? 0 : -ERR_DNS;

@@ -213,7 +213,7 @@ static void move_say_waiting(struct move *m)
 }
 
 /* Nobody is held for a client that does not come back; the others wait for it, and not for ever. */
-static void on_exec_lost(void *arg, bool is_final)
+static void on_move_lost(void *arg, bool is_final)
 {
     struct move *m = arg;
     move_exec_drop_all(m->exec);
@@ -282,7 +282,7 @@ static int move_carry(struct move *m, const struct move_op_spec *from)
                                         .to_host = from->to_host,
                                         .hold_ms = from->resume_ms,
                                         .attended = on_attended,
-                                        .lost = on_exec_lost,
+                                        .lost = on_move_lost,
                                         .arg = m};
     m->plan.carry = on_carry;
     m->plan.carry_stop = on_carry_stop;

@@ -384,7 +384,7 @@ static void on_login(void *arg, struct login_outcome *o)
     connect_next(s, o);
 }
 
-static void on_heard(void *arg, enum login_speaker who, struct str bytes)
+static void on_connect_heard(void *arg, enum login_speaker who, struct str bytes)
 {
     struct session *s = arg;
     if (s->tap)
@@ -418,7 +418,7 @@ static int connect_start(struct session *s, const struct pool_member *m)
         .connect_ms = s->listener->config->timeouts.connect_ms,
         .login_ms = s->listener->config->timeouts.login_ms,
         .progress = on_progress,
-        .heard = on_heard,
+        .heard = on_connect_heard,
         .done = on_login,
         .arg = s,
     };

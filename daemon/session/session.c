@@ -358,7 +358,7 @@ void session_leave(struct session *s, enum reply_kind kind, const char *text, en
 
 /* ---- back to an earlier phase ---- */
 
-static void on_timer(struct loop_timer *t)
+static void on_session_timer(struct loop_timer *t)
 {
     struct session *s = CONTAINER_OF(t, struct session, timer);
     s->env->phases->timeout(s);
@@ -410,7 +410,7 @@ struct session *session_new(struct session_env *env, struct setup *setup, unsign
     s->death.fn = on_death;
     list_init(&s->death.link);
     list_init(&s->link);
-    loop_timer_init(&s->timer, on_timer);
+    loop_timer_init(&s->timer, on_session_timer);
     conn_init(&s->client, env->loop, NULL, s);
     conn_init(&s->server, env->loop, NULL, s);
     return s;

@@ -50,7 +50,7 @@ struct supervisor {
     size_t n_olds;
     struct upgrade upgrade;
     struct reading reading;
-    struct watch watch;        /* of certificates */
+    struct file_watch watch;   /* of certificates */
     struct loading loading;    /* of those of a directory */
     bool are_files_refused;    /* some that changed cannot be used: the next engine shall know */
     uint64_t rebind_at_ms;     /* when to look after UNIX sockets; monotonic */

@@ -104,14 +104,14 @@ static _Noreturn void watch_process_run(const struct plan *p, pid_t parent)
 
 /* ---- its life ---- */
 
-void watch_stop(struct watch *w)
+void watch_stop(struct file_watch *w)
 {
     if (w->pid > 0)
         kill(w->pid, SIGKILL);
-    *w = (struct watch){0};
+    *w = (struct file_watch){0};
 }
 
-void watch_start(struct watch *w, const struct plan *p, uint64_t number)
+void watch_start(struct file_watch *w, const struct plan *p, uint64_t number)
 {
     watch_stop(w);
     w->number = number;
@@ -128,7 +128,7 @@ void watch_start(struct watch *w, const struct plan *p, uint64_t number)
     w->due_ms = clock_ms() + WATCH_AGAIN_MS;
 }
 
-bool watch_reap(struct watch *w, pid_t pid, int status, bool *ret_changed)
+bool watch_reap(struct file_watch *w, pid_t pid, int status, bool *ret_changed)
 {
     if (pid != w->pid || pid == 0)
         return false;

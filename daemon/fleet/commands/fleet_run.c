@@ -25,7 +25,7 @@ struct run_part {
     char holder[FLEET_HOLDER_SIZE]; /* the engine that said so; "" = none */
 };
 
-struct run {
+struct fleet_run {
     struct list link;
     struct fleet_runs *runs;
     struct request *request; /* one reference */
@@ -45,7 +45,7 @@ struct run {
 
 /* ---- what was asked ---- */
 
-static void run_free(struct run *run)
+static void run_free(struct fleet_run *run)
 {
     list_del(&run->link);
     for (size_t i = 0; i < run->n_parts; i++) {
@@ -61,7 +61,7 @@ static void run_free(struct run *run)
 }
 
 /* Answers once every node has, or will not. */
-static void run_settle(struct run *run)
+static void run_settle(struct fleet_run *run)
 {
     for (size_t i = 0; i < run->n_parts; i++)
         if (!run->parts[i].answer && !run->parts[i].away)
@@ -84,7 +84,7 @@ static void run_settle(struct run *run)
         run_free(run);
 }
 
-static void part_away(struct run *run, struct run_part *p, const char *why)
+static void part_away(struct fleet_run *run, struct run_part *p, const char *why)
 {
     if (p->answer || p->away)
         return;
@@ -100,7 +100,7 @@ static void part_away(struct run *run, struct run_part *p, const char *why)
 
 static void on_own_answered(void *arg, const struct request_outcome *o);
 
-static void run_start_own(struct run *run)
+static void run_start_own(struct fleet_run *run)
 {
     struct run_part *p = run->n_parts > 0 && run->parts[0].is_own ? &run->parts[0] : NULL;
     struct request *r = run->request;
@@ -124,7 +124,7 @@ static void run_start_own(struct run *run)
 bool fleet_run_own_came(struct fleet_runs *f, const char *id)
 {
     LIST_FOREACH (it, &f->runs) {
-        struct run *run = LIST_ITEM(it, struct run, link);
+        struct fleet_run *run = LIST_ITEM(it, struct fleet_run, link);
         if (strcmp(run->id, id) != 0)
             continue;
         run_start_own(run);
@@ -136,7 +136,7 @@ bool fleet_run_own_came(struct fleet_runs *f, const char *id)
 /* ---- who is waited for ---- */
 
 /* Why it is not waited for any longer; NULL: it is. */
-static const char *part_trouble(const struct run *run, const struct run_part *p, uint64_t now)
+static const char *part_trouble(const struct fleet_run *run, const struct run_part *p, uint64_t now)
 {
     const struct fleet_runs *f = run->runs;
     if (!p->has_begun)
@@ -153,7 +153,7 @@ static const char *part_trouble(const struct run *run, const struct run_part *p,
 
 /* Nodes that went, or do not say that they began or go on, are not waited for; nor is the store for
  * the own part. */
-static void run_check(struct run *run)
+static void run_check(struct fleet_run *run)
 {
     uint64_t now = loop_now_ms(run->runs->loop);
     run->pending++; /* the own part may be answered at once */
@@ -172,7 +172,7 @@ static void run_check(struct run *run)
 void fleet_run_check(struct fleet_runs *f)
 {
     LIST_FOREACH_SAFE (it, &f->runs)
-        run_check(LIST_ITEM(it, struct run, link));
+        run_check(LIST_ITEM(it, struct fleet_run, link));
 }
 
 static void on_run_tick(struct loop_timer *t)
@@ -186,7 +186,7 @@ static void on_run_tick(struct loop_timer *t)
 /* ---- answers ---- */
 
 /* A node that cannot do its part of a move keeps all from doing theirs. True: it cannot. */
-static bool run_note_error(struct run *run, const struct run_part *p)
+static bool run_note_error(struct fleet_run *run, const struct run_part *p)
 {
     json_t *answer = p->answer ? json_loads(p->answer, 0, NULL) : NULL;
     const json_t *error = json_object_get(answer, "error");
@@ -199,7 +199,7 @@ static bool run_note_error(struct run *run, const struct run_part *p)
 
 static void on_own_answered(void *arg, const struct request_outcome *o)
 {
-    struct run *run = arg;
+    struct fleet_run *run = arg;
     run->pending--;
     for (size_t i = 0; i < run->n_parts; i++)
         if (run->parts[i].is_own)
@@ -215,7 +215,8 @@ static void on_own_answered(void *arg, const struct request_outcome *o)
 }
 
 /* answer NULL: it has begun, or runs it still. */
-static void part_hear(struct run *run, struct run_part *p, const char *holder, const char *answer)
+static void part_hear(struct fleet_run *run, struct run_part *p, const char *holder,
+                      const char *answer)
 {
     bool is_other = p->has_begun && *p->holder && strcmp(p->holder, holder) != 0;
     p->has_begun = true;
@@ -237,7 +238,7 @@ void fleet_run_answered(struct fleet_runs *f, const json_t *m)
     const char *answer = json_string_value(json_object_get(m, "answer"));
     const char *holder = json_string_value(json_object_get(m, "holder"));
     LIST_FOREACH (it, &f->runs) {
-        struct run *run = LIST_ITEM(it, struct run, link);
+        struct fleet_run *run = LIST_ITEM(it, struct fleet_run, link);
         if (!id || !node || strcmp(run->id, id) != 0)
             continue;
         for (size_t i = 0; i < run->n_parts; i++) {
@@ -256,7 +257,7 @@ void fleet_run_answered(struct fleet_runs *f, const json_t *m)
  * is sent later; what it refused is not, and nobody is promised it. */
 static void on_run_sent(void *arg, const struct redis_result *r)
 {
-    struct run *run = arg;
+    struct fleet_run *run = arg;
     run->is_lost = r->err < 0 && !fleet_queue_keeps(r->err);
     for (size_t i = 0; r->err < 0 && i < run->n_parts; i++) {
         if (run->parts[i].is_own)
@@ -272,7 +273,7 @@ static void on_run_sent(void *arg, const struct redis_result *r)
 }
 
 /* Those that have a part in it: one that comes back just now has been said to have none. */
-static json_t *fleet_run_nodes(const struct run *run)
+static json_t *fleet_run_nodes(const struct fleet_run *run)
 {
     json_t *nodes = json_array();
     for (size_t i = 0; i < run->n_parts; i++)
@@ -282,7 +283,8 @@ static json_t *fleet_run_nodes(const struct run *run)
 }
 
 /* To the others; a command that is kept is for those that are away, too. */
-static void run_send(struct run *run, const struct command *c, json_t *params, const char *node)
+static void run_send(struct fleet_run *run, const struct command *c, json_t *params,
+                     const char *node)
 {
     struct fleet_runs *f = run->runs;
     json_t *m =
@@ -307,7 +309,7 @@ static void run_send(struct run *run, const struct command *c, json_t *params, c
     }
 }
 
-static int run_add_part(struct run *run, const char *name, bool is_own)
+static int run_add_part(struct fleet_run *run, const char *name, bool is_own)
 {
     struct run_part *p = &run->parts[run->n_parts];
     *p = (struct run_part){.node = str_dup_c(name), .is_own = is_own};
@@ -316,7 +318,7 @@ static int run_add_part(struct run *run, const char *name, bool is_own)
 }
 
 /* The nodes that have a part in it. -ERR_NOT_FOUND: there is none of this name. */
-static int run_add_parts(struct run *run, const char *name)
+static int run_add_parts(struct fleet_run *run, const char *name)
 {
     struct fleet_runs *f = run->runs;
     const char *other;
@@ -342,7 +344,7 @@ static int run_add_parts(struct run *run, const char *name)
 /* ---- commands that all do as one ---- */
 
 /* A rate is that of all together, the usual one of those who end sessions with kick, too. */
-static void run_share_rate(struct run *run, const struct command *c, json_t *params)
+static void run_share_rate(struct fleet_run *run, const struct command *c, json_t *params)
 {
     json_int_t n = 0, rate = json_integer_value(json_object_get(params, "rate"));
     for (size_t i = 0; i < run->n_parts; i++)
@@ -366,7 +368,7 @@ static void run_share_rate(struct run *run, const struct command *c, json_t *par
 }
 
 /* A user that is moved has no session at the old place on any node. False: r was answered. */
-static bool run_gather(struct run *run, json_t *params)
+static bool run_gather(struct fleet_run *run, json_t *params)
 {
     struct fleet_runs *f = run->runs;
     const char *away = NULL;
@@ -390,7 +392,8 @@ static bool run_gather(struct run *run, json_t *params)
 
 /* ---- the beginning ---- */
 
-static void run_start(struct run *run, const struct command *c, json_t *params, const char *node)
+static void run_start(struct fleet_run *run, const struct command *c, json_t *params,
+                      const char *node)
 {
     struct fleet_runs *f = run->runs;
     json_t *others = json_copy(params);
@@ -418,17 +421,17 @@ void fleet_run(struct fleet_runs *f, struct request *r, const struct command *c,
     size_t n = 0;
     LIST_FOREACH (it, &f->runs)
         n++;
-    struct run *run = n < RUNS_MAX ? calloc(1, sizeof(*run)) : NULL;
+    struct fleet_run *run = n < RUNS_MAX ? calloc(1, sizeof(*run)) : NULL;
     if (!run) {
         request_fail(r, n < RUNS_MAX ? -ERR_NOMEM : -ERR_TOO_MANY, NULL,
                      "%zu commands are under way", n);
         return;
     }
-    *run = (struct run){.runs = f,
-                        .request = request_ref(r),
-                        .started_ms = loop_now_ms(f->loop),
-                        .said_ms = clock_wall_ms(),
-                        .is_later = commands_fleet(c) == COMMAND_FLEET_LATER};
+    *run = (struct fleet_run){.runs = f,
+                              .request = request_ref(r),
+                              .started_ms = loop_now_ms(f->loop),
+                              .said_ms = clock_wall_ms(),
+                              .is_later = commands_fleet(c) == COMMAND_FLEET_LATER};
     (void)snprintf(run->id, sizeof(run->id), "%.24s-%llx", f->node,
                    (unsigned long long)fleet_number(f));
     list_add_tail(&f->runs, &run->link);
@@ -460,7 +463,7 @@ void fleet_run_fini(struct fleet_runs *f)
 {
     loop_timer_cancel(f->loop, &f->tick);
     LIST_FOREACH_SAFE (it, &f->runs) {
-        struct run *run = LIST_ITEM(it, struct run, link);
+        struct fleet_run *run = LIST_ITEM(it, struct fleet_run, link);
         if (!run->is_answered)
             request_abandon(run->request);
         run_free(run);

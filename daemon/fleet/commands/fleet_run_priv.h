@@ -23,7 +23,7 @@ struct fleet_runs {
     struct fleet_stream *stream;
     uint8_t secret[FLEET_SECRET_BYTES];
     char *commands, *inbox; /* keys of the streams */
-    struct list runs;       /* struct run */
+    struct list runs;       /* struct fleet_run */
     struct list executions; /* struct execution */
     struct list gathers;    /* struct gather */
     struct loop_timer tick, save, execute_tick;

@@ -158,7 +158,7 @@ void http_cancel(struct http_request *r)
 
 /* ---- the client ---- */
 
-static void on_client_end(struct loop_deferred *d)
+static void on_http_client_end(struct loop_deferred *d)
 {
     struct http_client *c = CONTAINER_OF(d, struct http_client, end);
     tls_client_unref(c->tls);
@@ -200,7 +200,7 @@ int http_client_new(struct loop *l, const struct http_spec *spec, struct http_cl
     list_init(&c->busy);
     list_init(&c->idle);
     list_init(&c->end.link);
-    c->end.fn = on_client_end;
+    c->end.fn = on_http_client_end;
     c->on_result = on_result;
     c->loop = l;
     c->resolver = spec->resolver;
@@ -210,7 +210,7 @@ int http_client_new(struct loop *l, const struct http_spec *spec, struct http_cl
     c->connect_ms = spec->connect_ms ? spec->connect_ms : CONNECT_DEFAULT_MS;
     int err = http_client_set_url(c, spec);
     if (err < 0) {
-        on_client_end(&c->end);
+        on_http_client_end(&c->end);
         return err;
     }
     *ret = c;

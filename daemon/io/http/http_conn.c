@@ -13,7 +13,7 @@ static void http_conn_next(struct http_conn *h);
 
 /* ---- end ---- */
 
-static void on_end(struct loop_deferred *d)
+static void on_http_conn_end(struct loop_deferred *d)
 {
     struct http_conn *h = CONTAINER_OF(d, struct http_conn, later);
     http_reply_fini(&h->reply);
@@ -34,7 +34,7 @@ void http_conn_kill(struct http_conn *h)
     conn_close(&h->conn);
     list_del(&h->link);
     c->n_conns--;
-    h->later.fn = on_end;
+    h->later.fn = on_http_conn_end;
     loop_defer(c->loop, &h->later);
 }
 
@@ -109,7 +109,7 @@ static void http_conn_replied(struct http_conn *h, bool is_clean)
     http_reply_fini(&reply);
 }
 
-static void on_readable(struct conn *conn)
+static void on_http_conn_readable(struct conn *conn)
 {
     struct http_conn *h = conn->owner;
     char *p = loop_scratch(h->client->loop);
@@ -162,7 +162,7 @@ static void http_conn_missed(struct http_conn *h, int err, const char *what)
     http_conn_next(h);
 }
 
-static void on_connected(struct conn *conn, int err)
+static void on_http_conn_connected(struct conn *conn, int err)
 {
     struct http_conn *h = conn->owner;
     const struct http_client *c = h->client;
@@ -180,7 +180,7 @@ static void on_connected(struct conn *conn, int err)
         http_conn_missed(h, err, "TLS with");
 }
 
-static void on_secured(struct conn *conn, int err)
+static void on_http_conn_secured(struct conn *conn, int err)
 {
     struct http_conn *h = conn->owner;
     if (err < 0)
@@ -190,9 +190,9 @@ static void on_secured(struct conn *conn, int err)
 }
 
 static const struct conn_ops http_conn_ops = {
-    .connected = on_connected,
-    .secured = on_secured,
-    .readable = on_readable,
+    .connected = on_http_conn_connected,
+    .secured = on_http_conn_secured,
+    .readable = on_http_conn_readable,
 };
 
 static void http_conn_next(struct http_conn *h)
@@ -221,7 +221,7 @@ static void http_conn_next(struct http_conn *h)
     http_conn_fail(h, h->err, h->why);
 }
 
-static void on_timer(struct loop_timer *t)
+static void on_http_conn_timer(struct loop_timer *t)
 {
     struct http_conn *h = CONTAINER_OF(t, struct http_conn, timer);
     if (h->phase == HTTP_IDLE)
@@ -230,7 +230,7 @@ static void on_timer(struct loop_timer *t)
         http_conn_missed(h, -ERR_TIMEOUT, "connecting to");
 }
 
-static void on_resolved(void *arg, int err, const struct addr *addrs, size_t n)
+static void on_http_conn_resolved(void *arg, int err, const struct addr *addrs, size_t n)
 {
     struct http_conn *h = arg;
     h->query = NULL;
@@ -255,7 +255,7 @@ static void on_start(struct loop_deferred *d)
     } else if (!c->resolver) {
         http_conn_fail(h, -ERR_DNS, c->name);
     } else {
-        h->query = resolver_lookup(c->resolver, c->name, on_resolved, h);
+        h->query = resolver_lookup(c->resolver, c->name, on_http_conn_resolved, h);
         if (!h->query)
             http_conn_fail(h, -ERR_NOMEM, "looking up the name");
     }
@@ -280,7 +280,7 @@ int http_conn_open(struct http_client *c, struct http_request *r)
     h->err = -ERR_UNREACHABLE;
     (void)str_copy(h->why, sizeof(h->why), STR("it failed several times in a row and rests"));
     conn_init(&h->conn, c->loop, &http_conn_ops, h);
-    loop_timer_init(&h->timer, on_timer);
+    loop_timer_init(&h->timer, on_http_conn_timer);
     list_init(&h->link);
     list_add_tail(&c->busy, &h->link);
     c->n_conns++;

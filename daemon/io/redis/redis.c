@@ -24,7 +24,7 @@ static void client_free(struct redis_client *c)
     free(c);
 }
 
-static void on_end(struct loop_deferred *d)
+static void on_redis_end(struct loop_deferred *d)
 {
     client_free(CONTAINER_OF(d, struct redis_client, end));
 }
@@ -37,7 +37,7 @@ void redis_client_free(struct redis_client *c)
     redis_link_fini(c);
     redis_calls_fini(c);
     list_init(&c->end.link);
-    c->end.fn = on_end;
+    c->end.fn = on_redis_end;
     loop_defer(c->loop, &c->end);
 }
 

@@ -328,7 +328,7 @@ static bool link_understand(struct redis_client *c)
     }
 }
 
-static void on_readable(struct conn *conn)
+static void on_redis_link_readable(struct conn *conn)
 {
     struct redis_client *c = conn->owner;
     char *p = loop_scratch(c->loop);
@@ -349,7 +349,7 @@ static void on_readable(struct conn *conn)
 
 /* ---- connecting ---- */
 
-static void on_connected(struct conn *conn, int err)
+static void on_redis_link_connected(struct conn *conn, int err)
 {
     struct redis_client *c = conn->owner;
     if (err < 0) {
@@ -368,7 +368,7 @@ static void on_connected(struct conn *conn, int err)
         link_missed(c, "", err);
 }
 
-static void on_secured(struct conn *conn, int err)
+static void on_redis_link_secured(struct conn *conn, int err)
 {
     struct redis_client *c = conn->owner;
     if (err < 0)
@@ -378,9 +378,9 @@ static void on_secured(struct conn *conn, int err)
 }
 
 static const struct conn_ops link_ops = {
-    .connected = on_connected,
-    .secured = on_secured,
-    .readable = on_readable,
+    .connected = on_redis_link_connected,
+    .secured = on_redis_link_secured,
+    .readable = on_redis_link_readable,
 };
 
 static void link_next_addr(struct redis_client *c)
@@ -399,7 +399,7 @@ static void link_next_addr(struct redis_client *c)
     link_next_server(c);
 }
 
-static void on_resolved(void *arg, int err, const struct addr *addrs, size_t n)
+static void on_redis_link_resolved(void *arg, int err, const struct addr *addrs, size_t n)
 {
     struct redis_client *c = arg;
     c->query = NULL;
@@ -441,7 +441,7 @@ static void link_look_up(struct redis_client *c)
     (void)str_copy(path, sizeof(path), c->at.host);
     c->phase = REDIS_RESOLVING;
     link_step_after(c, c->connect_ms);
-    c->query = c->resolver ? resolver_lookup(c->resolver, path, on_resolved, c) : NULL;
+    c->query = c->resolver ? resolver_lookup(c->resolver, path, on_redis_link_resolved, c) : NULL;
     if (!c->query)
         link_refuse(c, "", c->resolver ? err_text(-ERR_NOMEM) : err_text(-ERR_DNS));
 }

@@ -61,7 +61,7 @@ struct wake_mail {
     char user[256];
 };
 
-static void on_wake(struct mail *m, void *owner)
+static void on_hold_wake(struct mail *m, void *owner)
 {
     struct wake_mail *w = CONTAINER_OF(m, struct wake_mail, mail);
     session_wake_held(owner, w->user[0] ? w->user : NULL);
@@ -73,7 +73,7 @@ int session_wake_held_post(struct mailbox *worker, const char *user)
     struct wake_mail *w = calloc(1, sizeof(*w));
     if (!w)
         return -ERR_NOMEM;
-    w->mail.fn = on_wake;
+    w->mail.fn = on_hold_wake;
     if (user)
         (void)str_copy(w->user, sizeof(w->user), str_of(user));
     mailbox_post(worker, &w->mail);

@@ -349,7 +349,7 @@ struct next_mail {
     bool is_cancelled;
 };
 
-static void on_next(struct mail *m, void *owner)
+static void on_query_next(struct mail *m, void *owner)
 {
     struct next_mail *n = CONTAINER_OF(m, struct next_mail, mail);
     struct session_env *env = owner;
@@ -373,7 +373,8 @@ int session_query_next(struct mailbox *worker, uint64_t number, bool is_cancelle
     struct next_mail *m = calloc(1, sizeof(*m));
     if (!m)
         return -ERR_NOMEM;
-    *m = (struct next_mail){.mail.fn = on_next, .number = number, .is_cancelled = is_cancelled};
+    *m = (struct next_mail){
+        .mail.fn = on_query_next, .number = number, .is_cancelled = is_cancelled};
     mailbox_post(worker, &m->mail);
     return 0;
 }

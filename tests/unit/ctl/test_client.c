@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 
 static char *answer(const char *method, const json_t *params, json_int_t id)
 {
@@ -38,10 +38,10 @@ static char *answer(const char *method, const json_t *params, json_int_t id)
     return NULL;
 }
 
-static void connect_to(const struct fake *s, struct client **c)
+static void connect_to(const struct fake *s, struct control_client **c)
 {
-    struct client_error e = {0};
-    assert_int_equal(client_connect(s->path, 10000, c, &e), 0);
+    struct control_client_error e = {0};
+    assert_int_equal(control_client_connect(s->path, 10000, c, &e), 0);
     assert_null(e.text);
 }
 
@@ -50,16 +50,16 @@ static void test_hello(void **state)
     (void)state;
     for (int slow = 0; slow < 2; slow++) {
         struct fake s = {.answer = answer, .is_slow = slow};
-        struct client *c = NULL;
+        struct control_client *c = NULL;
         fake_start(&s);
         connect_to(&s, &c);
-        const struct client_hello *h = client_hello(c);
+        const struct control_client_hello *h = control_client_hello(c);
         assert_string_equal(h->product, "mailproxy");
         assert_string_equal(h->version, "0.1.0");
         assert_string_equal(h->node, "n1");
         assert_string_equal(h->role, "admin");
         assert_int_equal(h->protocol, 1);
-        client_close(c);
+        control_client_close(c);
         fake_stop(&s);
     }
 }
@@ -83,14 +83,14 @@ static void test_greetings_refused(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct fake s = {.greeting = cases[i].greeting};
-        struct client *c = NULL;
-        struct client_error e = {0};
+        struct control_client *c = NULL;
+        struct control_client_error e = {0};
         fake_start(&s);
-        assert_int_equal(client_connect(s.path, 10000, &c, &e), cases[i].err);
+        assert_int_equal(control_client_connect(s.path, 10000, &c, &e), cases[i].err);
         assert_null(c);
         assert_non_null(e.text);
         assert_int_equal(e.err, -cases[i].err);
-        client_error_fini(&e);
+        control_client_error_fini(&e);
         fake_stop(&s);
     }
 }
@@ -98,18 +98,18 @@ static void test_greetings_refused(void **state)
 static void test_unreachable(void **state)
 {
     (void)state;
-    struct client *c = NULL;
-    struct client_error e = {0};
+    struct control_client *c = NULL;
+    struct control_client_error e = {0};
     char path[200];
-    assert_int_equal(client_connect("/nowhere/at/all", 1000, &c, &e), -ERR_UNREACHABLE);
+    assert_int_equal(control_client_connect("/nowhere/at/all", 1000, &c, &e), -ERR_UNREACHABLE);
     assert_true(e.is_own);
     assert_non_null(strstr(e.text, "/nowhere/at/all"));
-    client_error_fini(&e);
+    control_client_error_fini(&e);
     memset(path, 'x', sizeof(path) - 1);
     path[sizeof(path) - 1] = '\0';
-    assert_int_equal(client_connect(path, 1000, &c, &e), -ERR_UNREACHABLE);
+    assert_int_equal(control_client_connect(path, 1000, &c, &e), -ERR_UNREACHABLE);
     assert_non_null(strstr(e.text, "so long a name"));
-    client_error_fini(&e);
+    control_client_error_fini(&e);
     assert_null(c);
 }
 
@@ -118,28 +118,29 @@ static void test_call(void **state)
     (void)state;
     for (int slow = 0; slow < 2; slow++) {
         struct fake s = {.answer = answer, .is_slow = slow};
-        struct client *c = NULL;
-        struct client_error e = {0};
+        struct control_client *c = NULL;
+        struct control_client_error e = {0};
         json_t *result = NULL;
         fake_start(&s);
         connect_to(&s, &c);
-        assert_int_equal(client_call(c, "system.whoami", NULL, 10000, &result, &e), 0);
+        assert_int_equal(control_client_call(c, "system.whoami", NULL, 10000, &result, &e), 0);
         assert_string_equal(json_string_value(json_object_get(result, "user")), "root");
         json_decref(result);
         assert_int_equal(
-            client_call(c, "echo", json_pack("{s:s}", "a", "\u00e9\n"), 10000, &result, &e), 0);
+            control_client_call(c, "echo", json_pack("{s:s}", "a", "\u00e9\n"), 10000, &result, &e),
+            0);
         assert_string_equal(json_string_value(json_object_get(result, "a")), "\u00e9\n");
         json_decref(result);
         /* The event before and the one behind the answer do not disturb. */
-        assert_int_equal(client_call(c, "events", NULL, 10000, &result, &e), 0);
+        assert_int_equal(control_client_call(c, "events", NULL, 10000, &result, &e), 0);
         json_decref(result);
-        assert_int_equal(client_call(c, "no", NULL, 10000, &result, &e), -ERR_NO_BACKEND);
+        assert_int_equal(control_client_call(c, "no", NULL, 10000, &result, &e), -ERR_NO_BACKEND);
         assert_string_equal(e.name, "E_NO_BACKEND");
         assert_string_equal(e.text, "no such backend");
         assert_string_equal(e.hint, "b1");
         assert_false(e.is_own);
-        client_error_fini(&e);
-        client_close(c);
+        control_client_error_fini(&e);
+        control_client_close(c);
         fake_stop(&s);
     }
 }
@@ -153,17 +154,18 @@ static void test_call_fails(void **state)
     } cases[] = {{"silence", -ERR_TIMEOUT}, {"garbage", -ERR_PROTOCOL}, {"hang-up", -ERR_CLOSED}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct fake s = {.answer = answer};
-        struct client *c = NULL;
-        struct client_error e = {0};
+        struct control_client *c = NULL;
+        struct control_client_error e = {0};
         json_t *result = NULL;
         fake_start(&s);
         connect_to(&s, &c);
         uint64_t timeout = cases[i].err == -ERR_TIMEOUT ? 50 : 10000;
-        assert_int_equal(client_call(c, cases[i].method, NULL, timeout, &result, &e), cases[i].err);
+        assert_int_equal(control_client_call(c, cases[i].method, NULL, timeout, &result, &e),
+                         cases[i].err);
         assert_true(e.is_own);
         assert_null(result);
-        client_error_fini(&e);
-        client_close(c);
+        control_client_error_fini(&e);
+        control_client_close(c);
         fake_stop(&s);
     }
 }
@@ -172,37 +174,39 @@ static void test_long_messages(void **state)
 {
     (void)state;
     struct fake s = {.answer = answer};
-    struct client *c = NULL;
-    struct client_error e = {0};
+    struct control_client *c = NULL;
+    struct control_client_error e = {0};
     json_t *result = NULL;
     char *text = calloc(1, CLIENT_REQUEST_MAX + 1);
     fake_start(&s);
     connect_to(&s, &c);
     memset(text, 'a', CLIENT_REQUEST_MAX);
-    assert_int_equal(client_call(c, "echo", json_pack("{s:s}", "a", text), 10000, &result, &e),
-                     -ERR_TOO_LONG);
-    client_error_fini(&e);
+    assert_int_equal(
+        control_client_call(c, "echo", json_pack("{s:s}", "a", text), 10000, &result, &e),
+        -ERR_TOO_LONG);
+    control_client_error_fini(&e);
     /* The connection is still good, also for the longest request that is allowed. */
     text[CLIENT_REQUEST_MAX - 200] = '\0';
-    assert_int_equal(client_call(c, "echo", json_pack("{s:s}", "a", text), 10000, &result, &e), 0);
+    assert_int_equal(
+        control_client_call(c, "echo", json_pack("{s:s}", "a", text), 10000, &result, &e), 0);
     assert_string_equal(json_string_value(json_object_get(result, "a")), text);
     json_decref(result);
     free(text);
-    client_close(c);
+    control_client_close(c);
     fake_stop(&s);
 }
 
 /* Waits for the descriptor, as an event loop does. */
-static int receive(struct client *c, struct client_message *m)
+static int receive(struct control_client *c, struct control_client_message *m)
 {
     for (;;) {
-        int err = client_receive(c, m);
+        int err = control_client_receive(c, m);
         if (err != -ERR_AGAIN)
             return err;
-        struct pollfd p = {.fd = client_fd(c), .events = client_events(c)};
+        struct pollfd p = {.fd = control_client_fd(c), .events = control_client_events(c)};
         assert_int_equal(poll(&p, 1, 10000), 1);
         if (p.revents & POLLOUT)
-            assert_int_equal(client_flush(c), 0);
+            assert_int_equal(control_client_flush(c), 0);
     }
 }
 
@@ -210,15 +214,15 @@ static void test_non_blocking(void **state)
 {
     (void)state;
     struct fake s = {.answer = answer, .is_slow = true};
-    struct client *c = NULL;
-    struct client_message m = {0};
+    struct control_client *c = NULL;
+    struct control_client_message m = {0};
     uint64_t first = 0, second = 0;
     fake_start(&s);
-    assert_int_equal(client_open(s.path, &c), 0);
-    assert_null(client_hello(c));
+    assert_int_equal(control_client_open(s.path, &c), 0);
+    assert_null(control_client_hello(c));
     /* Requests may be sent before the greeting, and several at once. */
-    assert_int_equal(client_send(c, "events", NULL, &first), 0);
-    assert_int_equal(client_send(c, "no", NULL, &second), 0);
+    assert_int_equal(control_client_send(c, "events", NULL, &first), 0);
+    assert_int_equal(control_client_send(c, "no", NULL, &second), 0);
     assert_int_not_equal(first, second);
     static const enum client_kind kinds[] = {CLIENT_HELLO, CLIENT_EVENT, CLIENT_RESULT,
                                              CLIENT_EVENT, CLIENT_ERROR};
@@ -231,12 +235,12 @@ static void test_non_blocking(void **state)
             assert_int_equal(m.id, first);
         if (m.kind == CLIENT_ERROR)
             assert_int_equal(m.id, second);
-        client_message_fini(&m);
+        control_client_message_fini(&m);
     }
-    assert_non_null(client_hello(c));
-    assert_int_equal(client_receive(c, &m), -ERR_AGAIN);
-    client_close(c);
-    client_close(NULL);
+    assert_non_null(control_client_hello(c));
+    assert_int_equal(control_client_receive(c, &m), -ERR_AGAIN);
+    control_client_close(c);
+    control_client_close(NULL);
     fake_stop(&s);
 }
 

@@ -48,7 +48,7 @@ static int remove_folder(void **state)
 }
 
 /* How the child ends: with a change, or as it was killed. */
-static bool ends_with_change(struct watch *w)
+static bool ends_with_change(struct file_watch *w)
 {
     int status;
     bool is_changed;
@@ -65,7 +65,7 @@ static bool ends_with_change(struct watch *w)
 static void test_change(void **state)
 {
     (void)state;
-    struct watch w = {0};
+    struct file_watch w = {0};
     struct plan_file file = {.path = path};
     const struct plan p = {.files = &file, .n_files = 1};
     file_stamp_of(path, &file.stamp);
@@ -92,7 +92,7 @@ static void test_change(void **state)
 static void test_restless(void **state)
 {
     (void)state;
-    struct watch w = {0};
+    struct file_watch w = {0};
     struct plan_file files[] = {{.path = path}, {.path = other}};
     const struct plan p = {.files = files, .n_files = ARRAY_LEN(files)};
     const struct timespec pause = {0, 50000000};
@@ -123,7 +123,7 @@ static void test_restless(void **state)
 static void test_nothing(void **state)
 {
     (void)state;
-    struct watch w = {0};
+    struct file_watch w = {0};
     const struct plan none = {0};
     bool is_changed;
     watch_start(&w, &none, 3);

@@ -234,7 +234,7 @@ static void event(int number)
     struct node *n = &t.app.nodes[0];
     json_t *e = json_pack("{s:i, s:i, s:s, s:s}", "stream", 5, "time", number * 1000, "type",
                           "login", "user", "anna");
-    table_append(&n->lists[PANE_EVENTS].table, e, NULL, NODE_EVENTS_MAX);
+    row_table_append(&n->lists[PANE_EVENTS].table, e, NULL, NODE_EVENTS_MAX);
 }
 
 static void test_events(void **state)

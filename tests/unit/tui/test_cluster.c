@@ -22,7 +22,7 @@
 
 struct rpc_client {
     bool is_away;
-    struct client_hello hello;
+    struct control_client_hello hello;
     struct {
         char method[32];
         json_t *params;
@@ -63,7 +63,7 @@ void rpc_client_forget(struct rpc_client *f, rpc_client_answer_fn *fn, const voi
             f->asked[i].fn = NULL;
 }
 
-const struct client_hello *rpc_client_hello(const struct rpc_client *f)
+const struct control_client_hello *rpc_client_hello(const struct rpc_client *f)
 {
     return f->is_away ? NULL : &f->hello;
 }
@@ -87,7 +87,7 @@ static size_t n_asked(size_t place, const char *method)
 
 /* A daemon answers the last question of a method; text NULL: the error does it. */
 static void answers(size_t place, const char *method, const char *text,
-                    const struct client_error *error)
+                    const struct control_client_error *error)
 {
     struct rpc_client *f = &t.rpc[place];
     size_t i = f->n;
@@ -105,11 +105,11 @@ static void answers(size_t place, const char *method, const char *text,
 
 static void fails(size_t place, const char *method, const char *text)
 {
-    const struct client_error error = {.err = ERR_INTERNAL, .text = (char *)text};
+    const struct control_client_error error = {.err = ERR_INTERNAL, .text = (char *)text};
     answers(place, method, NULL, &error);
 }
 
-static void on_answer(void *arg, const json_t *result, const struct client_error *error)
+static void on_answer(void *arg, const json_t *result, const struct control_client_error *error)
 {
     (void)arg;
     t.n_answers++;

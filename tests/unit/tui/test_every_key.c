@@ -85,10 +85,10 @@ static void drive(int rows)
         settle();
         if (p == PANE_EVENTS)
             for (int i = 0; i < rows; i++)
-                table_append(&t.app.nodes[0].lists[p].table,
-                             json_pack("{s:i, s:s, s:s, s:s}", "time", i, "type", "failure", "user",
-                                       "anna", "ip", "192.0.2.1"),
-                             NULL, NODE_EVENTS_MAX);
+                row_table_append(&t.app.nodes[0].lists[p].table,
+                                 json_pack("{s:i, s:s, s:s, s:s}", "time", i, "type", "failure",
+                                           "user", "anna", "ip", "192.0.2.1"),
+                                 NULL, NODE_EVENTS_MAX);
         size_t before = n_changes();
         every_key((enum pane)p, false, false, false);
         every_key((enum pane)p, false, true, false);
@@ -200,27 +200,27 @@ static void test_all_are_marked_before_they_are_hit(void **state)
 static void test_follows_only_what_was_chosen(void **state)
 {
     (void)state;
-    struct table *table;
+    struct row_table *table;
     start(NULL, false);
     settle();
     keys("2>");
     table = app_table(&t.app);
     json_t *rows = json_pack("{s:[{s:s},{s:s},{s:s}], s:i}", "rows", "id", "1-9", "id", "1-1", "id",
                              "1-2", "matched", 3);
-    const struct table_part part = {.limit = 100};
-    table_take(table, rows, &part);
+    const struct row_table_part part = {.limit = 100};
+    row_table_take(table, rows, &part);
     assert_int_equal(table->index, 0);
     assert_string_equal(table->selected, "1-9");
     app_key(&t.app, INPUT_DOWN);
     json_t *other = json_pack("{s:[{s:s},{s:s},{s:s}], s:i}", "rows", "id", "1-1", "id", "1-9",
                               "id", "1-2", "matched", 3);
-    table_take(table, other, &part);
+    row_table_take(table, other, &part);
     assert_string_equal(table->selected, "1-1");
     assert_int_equal(table->index, 0);
     app_draw(&t.app, 24, 80);
     check_shows("following");
     app_key(&t.app, INPUT_HOME);
-    table_take(table, rows, &part);
+    row_table_take(table, rows, &part);
     assert_string_equal(table->selected, "1-9");
     json_decref(rows);
     json_decref(other);

@@ -337,8 +337,8 @@ static void test_dialog_sizes(void **state)
     const struct command_arg *args = commands_args(c, &n);
     dialog_open(&d, DIALOG_OF_ACT, "Yes", "Change it?");
     for (int i = 0; i < 30; i++) {
-        page_line(&d.body);
-        page_printf(&d.body, STYLE_NORMAL, "row %d", i);
+        text_page_line(&d.body);
+        text_page_printf(&d.body, STYLE_NORMAL, "row %d", i);
     }
     for (size_t i = 0; i < n; i++)
         dialog_add_arg(&d, &args[i], "x");

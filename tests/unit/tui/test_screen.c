@@ -11,9 +11,9 @@
 
 #include "base/cleanup.h"
 #include "tui/input.h"
-#include "tui/list.h"
-#include "tui/page.h"
+#include "tui/list_view.h"
 #include "tui/page_rows.h"
+#include "tui/text_page.h"
 
 static char *printed(const struct screen *s)
 {
@@ -148,31 +148,31 @@ static void test_page(void **state)
 {
     (void)state;
     struct screen s = new_screen(3, 12, GLYPHS_FULL);
-    struct page p = {0};
-    page_clear(&p); /* nothing there yet */
-    assert_int_equal(page_add(&p, STYLE_NORMAL, STR("one\ntwo\nthree\nfour\nrest")), 4);
+    struct text_page p = {0};
+    text_page_clear(&p); /* nothing there yet */
+    assert_int_equal(text_page_add(&p, STYLE_NORMAL, STR("one\ntwo\nthree\nfour\nrest")), 4);
     assert_int_equal(p.n, 4);
-    page_draw(&p, &s, 0, 0, 3, 12, false);
+    text_page_draw(&p, &s, 0, 0, 3, 12, false);
     check(&s, "one\ntwo\nthree\n");
-    assert_true(page_key(&p, INPUT_DOWN));
-    assert_true(page_key(&p, INPUT_DOWN)); /* the end */
+    assert_true(text_page_key(&p, INPUT_DOWN));
+    assert_true(text_page_key(&p, INPUT_DOWN)); /* the end */
     assert_int_equal(p.top, 1);
-    assert_true(page_key(&p, INPUT_HOME));
+    assert_true(text_page_key(&p, INPUT_HOME));
     assert_int_equal(p.top, 0);
-    assert_false(page_key(&p, 'x'));
-    page_line(&p);
-    page_put(&p, STYLE_BAD, STR("a\x01\n"));
-    page_pad(&p, 8);
-    page_put(&p, STYLE_GOOD, STR("b"));
-    assert_true(page_key(&p, INPUT_END));
+    assert_false(text_page_key(&p, 'x'));
+    text_page_line(&p);
+    text_page_put(&p, STYLE_BAD, STR("a\x01\n"));
+    text_page_pad(&p, 8);
+    text_page_put(&p, STYLE_GOOD, STR("b"));
+    assert_true(text_page_key(&p, INPUT_END));
     (void)screen_reset(&s, 3, 12);
-    page_draw(&p, &s, 0, 0, 3, 12, false);
+    text_page_draw(&p, &s, 0, 0, 3, 12, false);
     check(&s, "three\nfour\na\\x01\\n b\n");
     assert_int_equal(screen_at(&s, 2, 0)->style, STYLE_BAD);
     assert_int_equal(screen_at(&s, 2, 8)->style, STYLE_GOOD);
-    AUTO_FREE char *text = page_text(&p);
+    AUTO_FREE char *text = text_page_text(&p);
     assert_string_equal(text, "one\ntwo\nthree\nfour\na\\x01\\n b\n");
-    page_fini(&p);
+    text_page_fini(&p);
     screen_fini(&s);
 }
 
@@ -180,14 +180,14 @@ static void test_page_sideways(void **state)
 {
     (void)state;
     struct screen s = new_screen(1, 6, GLYPHS_FULL);
-    struct page p = {0};
-    (void)page_add(&p, STYLE_NORMAL, STR("0123456789日本\n"));
-    assert_true(page_key(&p, INPUT_RIGHT));
-    page_draw(&p, &s, 0, 0, 1, 6, false);
+    struct text_page p = {0};
+    (void)text_page_add(&p, STYLE_NORMAL, STR("0123456789日本\n"));
+    assert_true(text_page_key(&p, INPUT_RIGHT));
+    text_page_draw(&p, &s, 0, 0, 1, 6, false);
     check(&s, "89日本\n");
-    assert_true(page_key(&p, INPUT_LEFT));
+    assert_true(text_page_key(&p, INPUT_LEFT));
     assert_int_equal(p.left, 0);
-    page_fini(&p);
+    text_page_fini(&p);
     screen_fini(&s);
 }
 
@@ -195,33 +195,33 @@ static void test_page_follows(void **state)
 {
     (void)state;
     struct screen s = new_screen(2, 6, GLYPHS_FULL);
-    struct page p = {.is_stream = true, .is_following = true};
+    struct text_page p = {.is_stream = true, .is_following = true};
     for (int i = 0; i < 5; i++) {
-        page_line(&p);
-        page_printf(&p, STYLE_NORMAL, "%d", i);
-        page_draw(&p, &s, 0, 0, 2, 6, false);
+        text_page_line(&p);
+        text_page_printf(&p, STYLE_NORMAL, "%d", i);
+        text_page_draw(&p, &s, 0, 0, 2, 6, false);
     }
     assert_int_equal(p.top, 3);
-    assert_true(page_key(&p, INPUT_UP));
-    page_line(&p);
-    page_draw(&p, &s, 0, 0, 2, 6, false);
+    assert_true(text_page_key(&p, INPUT_UP));
+    text_page_line(&p);
+    text_page_draw(&p, &s, 0, 0, 2, 6, false);
     assert_int_equal(p.top, 2); /* it was left */
-    assert_true(page_key(&p, INPUT_END));
-    page_line(&p);
-    page_draw(&p, &s, 0, 0, 2, 6, false);
+    assert_true(text_page_key(&p, INPUT_END));
+    text_page_line(&p);
+    text_page_draw(&p, &s, 0, 0, 2, 6, false);
     assert_int_equal(p.top, 5);
-    page_fini(&p);
+    text_page_fini(&p);
     screen_fini(&s);
 }
 
 /* ---- lists ---- */
 
-static void list_take(struct list *l, const char *text)
+static void list_take(struct list_view_view *l, const char *text)
 {
     json_t *result = json_loads(text, 0, NULL);
     assert_non_null(result);
-    const struct table_part whole = {0};
-    table_take(&l->table, result, &whole);
+    const struct row_table_part whole = {0};
+    row_table_take(&l->table, result, &whole);
     json_decref(result);
 }
 
@@ -236,15 +236,15 @@ static void test_list(void **state)
 {
     (void)state;
     struct screen s = new_screen(4, 82, GLYPHS_ASCII);
-    struct list l;
-    list_init(&l, commands_find("backend", "list"), "pool name", "sessions", "no backends");
-    list_draw(&l, &s, 0, 4, false, NULL);
+    struct list_view_view l;
+    list_view_init(&l, commands_find("backend", "list"), "pool name", "sessions", "no backends");
+    list_view_draw(&l, &s, 0, 4, false, NULL);
     AUTO_FREE char *before = printed(&s);
     assert_non_null(strstr(before, "waiting for the daemon"));
     list_take(&l, two_backends);
     l.has_focus = true;
     (void)screen_reset(&s, 4, 82);
-    list_draw(&l, &s, 0, 4, false, NULL);
+    list_view_draw(&l, &s, 0, 4, false, NULL);
     check(&s,
           " BACKEND  POOL  HOST      WEIGHT  ADMIN  HEALTH  DOWN  SESSIONS^  LOGINS  FAILED\n"
           " b1       main  10.0.0.1     100  ready  up      pop3      12345       7       0\n"
@@ -252,11 +252,11 @@ static void test_list(void **state)
     assert_int_equal(l.n_hidden, 1);
     assert_int_equal(screen_at(&s, 1, 0)->style, STYLE_SELECTED);
     assert_int_equal(screen_at(&s, 2, 41)->style, STYLE_BAD);
-    assert_int_equal(list_row_at(&l, 2), 1);
-    assert_int_equal(list_row_at(&l, 3), -1);
-    assert_string_equal(list_title_at(&l, 0, 58), "sessions");
-    assert_null(list_title_at(&l, 1, 58));
-    list_fini(&l);
+    assert_int_equal(list_view_row_at(&l, 2), 1);
+    assert_int_equal(list_view_row_at(&l, 3), -1);
+    assert_string_equal(list_view_title_at(&l, 0, 58), "sessions");
+    assert_null(list_view_title_at(&l, 1, 58));
+    list_view_fini(&l);
     screen_fini(&s);
 }
 
@@ -265,14 +265,14 @@ static void test_list_fills_the_room(void **state)
 {
     (void)state;
     struct screen s = new_screen(3, 110, GLYPHS_FULL);
-    struct list l;
-    list_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
+    struct list_view_view l;
+    list_view_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
     list_take(&l,
               "{\"rows\":[{\"name\":\"b1\",\"pool\":\"main\",\"host\":\"10.0.0.1\",\"weight\":1,"
               "\"admin\":\"ready\",\"health\":\"up\",\"sessions\":5,\"logins\":7,"
               "\"failures\":0,\"in\":0,\"edits\":\"\",\"cert_days\":29}]}");
-    table_mark(&l.table, "main/b1", table_row(&l.table, 0));
-    list_draw(&l, &s, 0, 3, false, NULL);
+    row_table_mark(&l.table, "main/b1", row_table_row(&l.table, 0));
+    list_view_draw(&l, &s, 0, 3, false, NULL);
     check(&s,
           " BACKEND  POOL  HOST      WEIGHT  ADMIN  HEALTH  DOWN  SESSIONS  LOGINS  FAILED  SINCE  "
           "CERT-DAYS\n"
@@ -280,19 +280,19 @@ static void test_list_fills_the_room(void **state)
           "       29\n\n");
     /* It goes first, and is not missed. */
     (void)screen_reset(&s, 3, 94);
-    list_draw(&l, &s, 0, 3, false, NULL);
+    list_view_draw(&l, &s, 0, 3, false, NULL);
     AUTO_FREE char *narrow = printed(&s);
     assert_null(strstr(narrow, "CERT-DAYS"));
     assert_non_null(strstr(narrow, "10.0.0.1"));
     assert_int_equal(l.n_hidden, 0);
     /* What is shown can be sorted by. */
-    list_sort_next(&l, -1);
+    list_view_sort_next(&l, -1);
     assert_string_equal(l.table.sort, "health_since");
     (void)screen_reset(&s, 3, 110);
-    list_draw(&l, &s, 0, 3, false, NULL);
-    list_sort_next(&l, 1);
+    list_view_draw(&l, &s, 0, 3, false, NULL);
+    list_view_sort_next(&l, 1);
     assert_string_equal(l.table.sort, "cert_days");
-    list_fini(&l);
+    list_view_fini(&l);
     screen_fini(&s);
 }
 
@@ -300,17 +300,17 @@ static void test_list_colours_states(void **state)
 {
     (void)state;
     struct screen s = new_screen(3, 90, GLYPHS_FULL);
-    struct list l;
-    list_init(&l, commands_find("op", "list"), "id", "", "none");
+    struct list_view_view l;
+    list_view_init(&l, commands_find("op", "list"), "id", "", "none");
     list_take(&l, "{\"rows\":[{\"id\":1,\"kind\":\"drain\",\"target\":\"main/b1\","
                   "\"state\":\"running\"}]}");
-    list_draw(&l, &s, 0, 3, false, NULL);
+    list_view_draw(&l, &s, 0, 3, false, NULL);
     check(&s,
           " ID  KIND   TARGET   STATE    DONE  TOTAL  FAILED  %  ETA  STARTED  OPERATOR  TEXT\n"
           " 1   drain  main/b1  running     -      -       -  -    -  -        -         -\n\n");
     assert_int_equal(screen_at(&s, 1, 5)->style, STYLE_NORMAL);
     assert_int_equal(screen_at(&s, 1, 21)->style, STYLE_GOOD);
-    list_fini(&l);
+    list_view_fini(&l);
     screen_fini(&s);
 }
 
@@ -334,15 +334,15 @@ static void test_list_gives_way_to_text(void **state)
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct screen s = new_screen(3, rows[i].cols, GLYPHS_FULL);
-        struct list l;
-        list_init(&l, commands_find("event", "watch"), "", "", "none");
+        struct list_view_view l;
+        list_view_init(&l, commands_find("event", "watch"), "", "", "none");
         list_take(&l, events);
-        list_draw(&l, &s, 0, 3, false, NULL);
+        list_view_draw(&l, &s, 0, 3, false, NULL);
         AUTO_FREE char *text = printed(&s);
         if (!strstr(text, rows[i].titles) || !strstr(text, "wrong password; ended"))
             fail_msg("%d columns: %s", rows[i].cols, text);
         assert_int_equal(l.n_hidden, rows[i].n_hidden);
-        list_fini(&l);
+        list_view_fini(&l);
         screen_fini(&s);
     }
 }
@@ -351,31 +351,31 @@ static void test_list_gives_way_to_text(void **state)
 static void test_page_object(void **state)
 {
     (void)state;
-    struct page p = {.glyphs = GLYPHS_FULL};
+    struct text_page p = {.glyphs = GLYPHS_FULL};
     const struct command *c = commands_find("backend", "show");
     json_t *b = json_pack("{s:s, s:s, s:o}", "name", "b1", "pool", "main", "capabilities",
                           json_sprintf("%0200d", 1));
     page_add_object(&p, c, b, 80);
-    AUTO_FREE char *shorter = page_text(&p);
+    AUTO_FREE char *shorter = text_page_text(&p);
     assert_string_equal(shorter,
                         "name              b1                    pool              main\n");
     page_add_long(&p, c, b, 80);
-    AUTO_FREE char *text = page_text(&p);
+    AUTO_FREE char *text = text_page_text(&p);
     assert_non_null(strstr(text, "main\n\ncapabilities\n0000"));
     json_decref(b);
-    page_fini(&p);
+    text_page_fini(&p);
 }
 
 /* Numbers are never cut, whatever the width; the name is the last to go. */
 static void test_narrow_lists(void **state)
 {
     (void)state;
-    struct list l;
-    list_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
+    struct list_view_view l;
+    list_view_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
     list_take(&l, two_backends);
     for (int cols = 1; cols < 120; cols++) {
         struct screen s = new_screen(4, cols, GLYPHS_FULL);
-        list_draw(&l, &s, 0, 4, false, NULL);
+        list_view_draw(&l, &s, 0, 4, false, NULL);
         AUTO_FREE char *text = printed(&s);
         const char *number = strstr(text, "123");
         if (number)
@@ -383,57 +383,57 @@ static void test_narrow_lists(void **state)
         assert_int_equal(text[strcspn(text, "\n") + 2] == 'b' || cols <= 2, 1);
         screen_fini(&s);
     }
-    list_fini(&l);
+    list_view_fini(&l);
 }
 
 static void test_wide_list(void **state)
 {
     (void)state;
-    struct list l;
+    struct list_view_view l;
     struct screen s = new_screen(3, 40, GLYPHS_ASCII);
-    list_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
+    list_view_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
     list_take(&l, two_backends);
     l.is_wide = true;
-    list_draw(&l, &s, 0, 3, false, NULL);
+    list_view_draw(&l, &s, 0, 3, false, NULL);
     assert_true(l.n_hidden > 5);
     AUTO_FREE char *first = printed(&s);
     assert_non_null(strstr(first, "POOL"));
-    list_scroll(&l, 1);
-    list_scroll(&l, 1);
+    list_view_scroll(&l, 1);
+    list_view_scroll(&l, 1);
     (void)screen_reset(&s, 3, 40);
-    list_draw(&l, &s, 0, 3, false, NULL);
+    list_view_draw(&l, &s, 0, 3, false, NULL);
     AUTO_FREE char *second = printed(&s);
     assert_null(strstr(second, "POOL"));
     assert_non_null(strstr(second, "BACKEND"));
     for (int i = 0; i < 100; i++) {
-        list_scroll(&l, 1);
-        list_draw(&l, &s, 0, 3, false, NULL);
+        list_view_scroll(&l, 1);
+        list_view_draw(&l, &s, 0, 3, false, NULL);
     }
     assert_int_equal(l.n_hidden, 0);
-    list_fini(&l);
+    list_view_fini(&l);
     screen_fini(&s);
 }
 
 static void test_empty_lists(void **state)
 {
     (void)state;
-    struct list l;
+    struct list_view_view l;
     struct screen s = new_screen(3, 60, GLYPHS_ASCII);
-    list_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
+    list_view_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
     list_take(&l, "{\"rows\":[]}");
-    list_draw(&l, &s, 0, 3, false, NULL);
+    list_view_draw(&l, &s, 0, 3, false, NULL);
     AUTO_FREE char *empty = printed(&s);
     assert_non_null(strstr(empty, "no backends"));
-    table_set_filter(&l.table, "pool=x");
+    row_table_set_filter(&l.table, "pool=x");
     (void)screen_reset(&s, 3, 60);
-    list_draw(&l, &s, 0, 3, false, NULL);
+    list_view_draw(&l, &s, 0, 3, false, NULL);
     AUTO_FREE char *filtered = printed(&s);
     assert_non_null(strstr(filtered, "nothing matches the filter"));
     (void)screen_reset(&s, 3, 60);
-    list_draw(&l, &s, 0, 3, false, "not for you");
+    list_view_draw(&l, &s, 0, 3, false, "not for you");
     check(&s, " not for you\n\n\n");
-    list_draw(&l, &s, 0, 0, false, NULL);
-    list_fini(&l);
+    list_view_draw(&l, &s, 0, 0, false, NULL);
+    list_view_fini(&l);
     screen_fini(&s);
 }
 
@@ -441,33 +441,33 @@ static void test_empty_lists(void **state)
 static void test_picked_columns(void **state)
 {
     (void)state;
-    struct list l;
+    struct list_view_view l;
     struct screen s = {.glyphs = GLYPHS_ASCII};
     AUTO_BUF text = BUF_INIT;
-    list_init(&l, commands_find("session", "list"), "id", "id", "none");
+    list_view_init(&l, commands_find("session", "list"), "id", "id", "none");
     json_t *result = json_pack("{s:[{s:s, s:s, s:s, s:s}]}", "rows", "id", "1-1", "user", "anna",
                                "proto", "imap", "listener", "imaps");
-    const struct table_part part = {0};
-    table_take(&l.table, result, &part);
+    const struct row_table_part part = {0};
+    row_table_take(&l.table, result, &part);
     assert_true(screen_reset(&s, 4, 60));
-    list_draw(&l, &s, 0, 4, false, NULL);
-    list_toggle_column(&l, "listener"); /* beside what is shown now */
-    list_toggle_column(&l, "proto");
-    list_draw(&l, &s, 0, 4, false, NULL);
-    assert_int_equal(list_shown_text(&l, &text), 0);
+    list_view_draw(&l, &s, 0, 4, false, NULL);
+    list_view_toggle_column(&l, "listener"); /* beside what is shown now */
+    list_view_toggle_column(&l, "proto");
+    list_view_draw(&l, &s, 0, 4, false, NULL);
+    assert_int_equal(list_view_shown_text(&l, &text), 0);
     assert_non_null(strstr(buf_cstr(&text), "listener"));
     assert_null(strstr(buf_cstr(&text), "proto"));
-    list_set_shown(&l, STR("user nonsense listener"));
+    list_view_set_shown(&l, STR("user nonsense listener"));
     buf_clear(&text);
-    assert_int_equal(list_shown_text(&l, &text), 0);
+    assert_int_equal(list_view_shown_text(&l, &text), 0);
     assert_string_equal(buf_cstr(&text), "listener user"); /* as the table has them */
-    list_toggle_column(&l, "user");
-    list_toggle_column(&l, "listener");
+    list_view_toggle_column(&l, "user");
+    list_view_toggle_column(&l, "listener");
     assert_true(l.shown != 0);
-    list_toggle_column(&l, NULL);
+    list_view_toggle_column(&l, NULL);
     assert_true(l.shown == 0);
     json_decref(result);
-    list_fini(&l);
+    list_view_fini(&l);
     screen_fini(&s);
 }
 

@@ -135,12 +135,12 @@ static int begin(void **state)
 
 static size_t n_marked_of(const char *prefix)
 {
-    const struct table *table = app_table(&t.app);
+    const struct row_table *table = app_table(&t.app);
     size_t n = 0;
     char id[TABLE_ID_MAX];
     for (int i = 0; i < 200; i++) {
         snprintf(id, sizeof(id), "%s%d", prefix, i);
-        n += table_is_marked(table, id);
+        n += row_table_is_marked(table, id);
     }
     return n;
 }
@@ -262,7 +262,7 @@ static void test_end_of_an_old_failure(void **state)
     start(NULL, false);
     settle();
     keys("6");
-    const struct table *events = &t.app.nodes[0].lists[PANE_EVENTS].table;
+    const struct row_table *events = &t.app.nodes[0].lists[PANE_EVENTS].table;
     UNTIL(json_array_size(events->rows) == EVENTS + 1);
     d[0].has_end = true;
     app_refresh(&t.app);

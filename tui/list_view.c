@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Columns that fit, numbers never cut, the selected row always visible. */
-#include "tui/list.h"
+#include "tui/list_view.h"
 
 #include "base/buf.h"
 #include "base/cleanup.h"
@@ -10,20 +10,20 @@
 #define LIST_GUTTER 1    /* for the mark */
 #define LIST_TEXT_MAX 40 /* of a wide list's text columns, and what others give way to */
 
-void list_init(struct list *l, const struct command *command, const char *identity,
-               const char *sort, const char *empty)
+void list_view_init(struct list_view_view *l, const struct command *command, const char *identity,
+                    const char *sort, const char *empty)
 {
-    *l = (struct list){.empty = empty};
-    table_init(&l->table, command, identity, sort);
+    *l = (struct list_view_view){.empty = empty};
+    row_table_init(&l->table, command, identity, sort);
 }
 
-void list_fini(struct list *l)
+void list_view_fini(struct list_view_view *l)
 {
-    table_fini(&l->table);
+    row_table_fini(&l->table);
     output_fini(&l->output);
 }
 
-void list_reset_widths(struct list *l)
+void list_view_reset_widths(struct list_view_view *l)
 {
     memset(l->natural, 0, sizeof(l->natural));
 }
@@ -31,26 +31,26 @@ void list_reset_widths(struct list *l)
 /* ---- layout ---- */
 
 /* Place of a column that is drawn among those of the table; SIZE_MAX: the daemon's name. */
-static size_t list_place(const struct list *l, size_t drawn)
+static size_t list_view_place(const struct list_view_view *l, size_t drawn)
 {
     return drawn - l->table.has_node;
 }
 
-static bool list_is_picked(const struct list *l, size_t drawn)
+static bool list_view_is_picked(const struct list_view_view *l, size_t drawn)
 {
-    size_t place = list_place(l, drawn);
+    size_t place = list_view_place(l, drawn);
     return place == SIZE_MAX || (place < 64 && l->shown >> place & 1);
 }
 
 /* The columns of a list; a normal one leaves out those that are not shown by default as long as
  * they hold nothing, or find no room. True when there are any. */
-static bool list_columns(struct list *l, bool is_utf8)
+static bool list_view_columns(struct list_view_view *l, bool is_utf8)
 {
     struct problem problem = {0};
     if (!l->table.command || (l->output.n_columns && l->is_laid_wide == l->is_wide))
         return l->output.n_columns > 0;
     output_fini(&l->output);
-    list_reset_widths(l);
+    list_view_reset_widths(l);
     l->first = 0;
     l->is_laid_wide = l->is_wide;
     l->output =
@@ -62,7 +62,7 @@ static bool list_columns(struct list *l, bool is_utf8)
 }
 
 /* Whether some row has more than nothing in a column. */
-static bool list_is_filled(const json_t *rows, const char *name)
+static bool list_view_is_filled(const json_t *rows, const char *name)
 {
     size_t i;
     const json_t *row;
@@ -76,15 +76,16 @@ static bool list_is_filled(const json_t *rows, const char *name)
     return false;
 }
 
-static void list_measure_column(struct list *l, struct output_column *c, const json_t *rows)
+static void list_view_measure_column(struct list_view_view *l, struct output_column *c,
+                                     const json_t *rows)
 {
     int *natural = &l->natural[c - l->output.columns];
-    if (l->shown && !l->is_wide && !list_is_picked(l, (size_t)(c - l->output.columns))) {
+    if (l->shown && !l->is_wide && !list_view_is_picked(l, (size_t)(c - l->output.columns))) {
         c->width = 0;
         return;
     }
     if (!l->shown && (c->is_wide || c->is_some) && !l->is_wide && !*natural &&
-        !list_is_filled(rows, c->name)) {
+        !list_view_is_filled(rows, c->name)) {
         c->width = 0;
         return;
     }
@@ -99,7 +100,7 @@ static void list_measure_column(struct list *l, struct output_column *c, const j
 }
 
 /* Columns from the left edge on; the naming one stays, and that of the node before it. */
-static void list_fit_wide(struct list *l, int cols)
+static void list_view_fit_wide(struct list_view_view *l, int cols)
 {
     struct output *o = &l->output;
     size_t fixed = 1 + l->table.has_node, last = fixed - 1;
@@ -121,7 +122,7 @@ static void list_fit_wide(struct list *l, int cols)
 }
 
 /* What happened says more than where: while it is cut, these columns are left out, one by one. */
-static void list_give_way(struct list *l, int cols)
+static void list_view_give_way(struct list_view_view *l, int cols)
 {
     static const char *const names[] = {"session", "proto", "backend", "listener"};
     struct output *o = &l->output;
@@ -143,45 +144,45 @@ static void list_give_way(struct list *l, int cols)
         }
 }
 
-static void list_fit(struct list *l, int cols)
+static void list_view_fit(struct list_view_view *l, int cols)
 {
     if (l->is_wide) {
-        list_fit_wide(l, cols);
+        list_view_fit_wide(l, cols);
         return;
     }
     if (!l->shown)
-        list_give_way(l, cols);
+        list_view_give_way(l, cols);
     output_table_fit(&l->output);
     l->n_hidden = 0;
     for (size_t i = 0; i < l->output.n_columns; i++) {
         const struct output_column *c = &l->output.columns[i];
-        bool is_meant = l->shown ? list_is_picked(l, i) : !c->is_wide && !c->is_some;
+        bool is_meant = l->shown ? list_view_is_picked(l, i) : !c->is_wide && !c->is_some;
         l->n_hidden += c->width == 0 && is_meant;
     }
 }
 
-static void list_layout(struct list *l, int cols)
+static void list_view_layout(struct list_view_view *l, int cols)
 {
     cols = cols > LIST_GUTTER ? cols - LIST_GUTTER : 1;
     /* As wide as what is visible needs. */
     struct output *o = &l->output;
     json_t *rows = json_array();
     for (size_t i = 0; i < l->table.page; i++) {
-        const json_t *row = table_row(&l->table, l->table.top + i);
+        const json_t *row = row_table_row(&l->table, l->table.top + i);
         if (row)
             json_array_append(rows, (json_t *)row);
     }
     o->width = cols;
     output_table_measure(o, rows);
     for (size_t i = 0; i < o->n_columns; i++)
-        list_measure_column(l, &o->columns[i], rows);
+        list_view_measure_column(l, &o->columns[i], rows);
     json_decref(rows);
-    list_fit(l, cols);
+    list_view_fit(l, cols);
 }
 
 /* ---- drawing ---- */
 
-static void list_draw_titles(const struct list *l, struct screen *s)
+static void list_view_draw_titles(const struct list_view_view *l, struct screen *s)
 {
     int col = LIST_GUTTER;
     screen_fill(s, l->row, 0, s->cols, STYLE_HEADER);
@@ -203,7 +204,7 @@ static void list_draw_titles(const struct list *l, struct screen *s)
         screen_shape(s, l->row, s->cols - 1, STYLE_HEADER, SHAPE_MORE);
 }
 
-enum style list_word_style(struct str word)
+enum style list_view_word_style(struct str word)
 {
     static const struct {
         const char *text;
@@ -223,8 +224,8 @@ enum style list_word_style(struct str word)
     return STYLE_NORMAL;
 }
 
-static enum style list_value_style(const struct output_column *c, const json_t *row,
-                                   struct str text, enum style base)
+static enum style list_view_value_style(const struct output_column *c, const json_t *row,
+                                        struct str text, enum style base)
 {
     /* Columns that call for attention where the row has a text in `when`, whatever it is. */
     static const struct {
@@ -243,11 +244,11 @@ static enum style list_value_style(const struct output_column *c, const json_t *
         return STYLE_DIM;
     /* What an operation does is no state. */
     bool is_state = c->unit == COMMANDS_TEXT && strcmp(c->name, "kind") != 0;
-    return is_state ? list_word_style(text) : STYLE_NORMAL;
+    return is_state ? list_view_word_style(text) : STYLE_NORMAL;
 }
 
-static void list_draw_cells(const struct list *l, struct screen *s, int line, const json_t *row,
-                            enum style base)
+static void list_view_draw_cells(const struct list_view_view *l, struct screen *s, int line,
+                                 const json_t *row, enum style base)
 {
     int col = LIST_GUTTER;
     AUTO_BUF text = BUF_INIT;
@@ -258,7 +259,7 @@ static void list_draw_cells(const struct list *l, struct screen *s, int line, co
             continue;
         buf_clear(&text);
         output_human(&text, c, v);
-        enum style style = list_value_style(c, row, buf_str(&text), base);
+        enum style style = list_view_value_style(c, row, buf_str(&text), base);
         if (output_is_number(c->unit))
             screen_right(s, line, col, c->width, style, buf_str(&text));
         else
@@ -267,36 +268,36 @@ static void list_draw_cells(const struct list *l, struct screen *s, int line, co
     }
 }
 
-static void list_draw_row(const struct list *l, struct screen *s, int line, size_t rank,
-                          bool is_stale)
+static void list_view_draw_row(const struct list_view_view *l, struct screen *s, int line,
+                               size_t rank, bool is_stale)
 {
-    const struct table *t = &l->table;
-    const json_t *row = table_row(t, rank);
+    const struct row_table *t = &l->table;
+    const json_t *row = row_table_row(t, rank);
     char id[TABLE_ID_MAX];
     if (!row) { /* on its way */
         (void)screen_text(s, line, LIST_GUTTER, s->cols, STYLE_DIM, STR("..."));
         return;
     }
-    table_identity(t, row, id);
-    bool is_marked = table_is_marked(t, id), is_gone = table_is_gone(t, id);
+    row_table_identity(t, row, id);
+    bool is_marked = row_table_is_marked(t, id), is_gone = row_table_is_gone(t, id);
     enum style base = is_stale || is_gone ? STYLE_DIM : is_marked ? STYLE_MARKED : STYLE_NORMAL;
-    list_draw_cells(l, s, line, row, base);
+    list_view_draw_cells(l, s, line, row, base);
     if (is_marked)
         screen_shape(s, line, 0, STYLE_MARKED, SHAPE_MARK);
 }
 
-void list_draw(struct list *l, struct screen *s, int row, int height, bool is_stale,
-               const char *words)
+void list_view_draw(struct list_view_view *l, struct screen *s, int row, int height, bool is_stale,
+                    const char *words)
 {
-    struct table *t = &l->table;
+    struct row_table *t = &l->table;
     l->row = row;
     l->height = height;
     if (height < 1)
         return;
-    table_set_page(t, height > 1 ? (size_t)height - 1 : 1);
-    if (list_columns(l, s->glyphs != GLYPHS_ASCII) && !words) {
-        list_layout(l, s->cols);
-        list_draw_titles(l, s);
+    row_table_set_page(t, height > 1 ? (size_t)height - 1 : 1);
+    if (list_view_columns(l, s->glyphs != GLYPHS_ASCII) && !words) {
+        list_view_layout(l, s->cols);
+        list_view_draw_titles(l, s);
     }
     /* What stands in place of the rows. */
     const char *text = words           ? words
@@ -312,7 +313,7 @@ void list_draw(struct list *l, struct screen *s, int row, int height, bool is_st
     }
     for (int i = 1; i < height && t->top + (size_t)i - 1 < t->total; i++) {
         size_t rank = t->top + (size_t)i - 1;
-        list_draw_row(l, s, row + i, rank, is_stale);
+        list_view_draw_row(l, s, row + i, rank, is_stale);
         if (rank == t->index && l->has_focus)
             screen_restyle(s, row + i, 0, s->cols, STYLE_SELECTED);
     }
@@ -320,7 +321,7 @@ void list_draw(struct list *l, struct screen *s, int row, int height, bool is_st
 
 /* ---- which columns ---- */
 
-bool list_has_column(const struct list *l, size_t column)
+bool list_view_has_column(const struct list_view_view *l, size_t column)
 {
     if (l->shown)
         return l->shown >> column & 1;
@@ -330,20 +331,20 @@ bool list_has_column(const struct list *l, size_t column)
                                      (!o->columns[column].is_wide && !o->columns[column].is_some));
 }
 
-void list_toggle_column(struct list *l, const char *column)
+void list_view_toggle_column(struct list_view_view *l, const char *column)
 {
     uint64_t shown = 0;
     for (size_t i = 0; column && i < l->table.n_columns && i < 64; i++) {
         bool is_it = strcmp(l->table.columns[i].name, column) == 0;
-        shown |= (uint64_t)(list_has_column(l, i) != is_it) << i;
+        shown |= (uint64_t)(list_view_has_column(l, i) != is_it) << i;
     }
     if (column && !shown)
         return;
     l->shown = shown;
-    list_reset_widths(l);
+    list_view_reset_widths(l);
 }
 
-int list_shown_text(const struct list *l, struct buf *text)
+int list_view_shown_text(const struct list_view_view *l, struct buf *text)
 {
     int err = 0;
     for (size_t i = 0; err == 0 && i < l->table.n_columns && i < 64; i++)
@@ -352,7 +353,7 @@ int list_shown_text(const struct list *l, struct buf *text)
     return err;
 }
 
-void list_set_shown(struct list *l, struct str names)
+void list_view_set_shown(struct list_view_view *l, struct str names)
 {
     l->shown = 0;
     for (struct str word; (word = str_word(&names)).n;)
@@ -362,27 +363,27 @@ void list_set_shown(struct list *l, struct str names)
 
 /* ---- places ---- */
 
-void list_sort_next(struct list *l, int direction)
+void list_view_sort_next(struct list_view_view *l, int direction)
 {
     uint64_t wide = l->is_wide ? UINT64_MAX : 0;
     for (size_t i = l->table.has_node; i < l->output.n_columns; i++)
-        wide |= (uint64_t)(l->output.columns[i].width > 0) << list_place(l, i);
-    table_sort_next(&l->table, direction, wide);
+        wide |= (uint64_t)(l->output.columns[i].width > 0) << list_view_place(l, i);
+    row_table_sort_next(&l->table, direction, wide);
 }
 
-void list_scroll(struct list *l, int by)
+void list_view_scroll(struct list_view_view *l, int by)
 {
     if (l->is_wide && (by > 0 ? l->n_hidden > 0 : l->first > 0))
         l->first = by > 0 ? l->first + 1 : l->first - 1;
 }
 
-long list_row_at(const struct list *l, int line)
+long list_view_row_at(const struct list_view_view *l, int line)
 {
     size_t rank = l->table.top + (size_t)(line - l->row - 1);
     return line > l->row && line < l->row + l->height && rank < l->table.total ? (long)rank : -1;
 }
 
-const char *list_title_at(const struct list *l, int line, int col)
+const char *list_view_title_at(const struct list_view_view *l, int line, int col)
 {
     int at = LIST_GUTTER;
     for (size_t i = 0; line == l->row && i < l->output.n_columns; i++) {
@@ -394,7 +395,7 @@ const char *list_title_at(const struct list *l, int line, int col)
     return NULL;
 }
 
-char *list_row_text(const struct list *l, const json_t *row)
+char *list_view_row_text(const struct list_view_view *l, const json_t *row)
 {
     AUTO_BUF text = BUF_INIT;
     for (size_t i = 0; i < l->output.n_columns; i++) {

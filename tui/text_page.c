@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Styled lines. */
-#include "tui/page.h"
+#include "tui/text_page.h"
 
 #include <stdarg.h>
 
@@ -13,7 +13,7 @@
 /* Cleaned text has no control bytes: they are free to mean styles. */
 _Static_assert(STYLE_COUNT < ' ', "styles fit below the printable characters");
 
-static void page_forget(struct page *p, size_t n)
+static void text_page_forget(struct text_page *p, size_t n)
 {
     if (n == 0)
         return;
@@ -25,24 +25,24 @@ static void page_forget(struct page *p, size_t n)
     p->n_paused = p->n_paused > n ? p->n_paused - n : 0;
 }
 
-void page_clear(struct page *p)
+void text_page_clear(struct text_page *p)
 {
     size_t top = p->top;
-    page_forget(p, p->n);
+    text_page_forget(p, p->n);
     p->top = top;
 }
 
-void page_fini(struct page *p)
+void text_page_fini(struct text_page *p)
 {
-    page_forget(p, p->n);
+    text_page_forget(p, p->n);
     free(p->lines);
-    *p = (struct page){0};
+    *p = (struct text_page){0};
 }
 
-void page_line(struct page *p)
+void text_page_line(struct text_page *p)
 {
     if (p->n == PAGE_LINES_MAX)
-        page_forget(p, PAGE_LINES_MAX / 4);
+        text_page_forget(p, PAGE_LINES_MAX / 4);
     if (p->n == p->cap) {
         size_t cap = p->cap ? p->cap * 2 : 64;
         struct buf *lines = realloc(p->lines, cap * sizeof(*lines));
@@ -54,16 +54,16 @@ void page_line(struct page *p)
     p->lines[p->n++] = BUF_INIT;
 }
 
-void page_put(struct page *p, enum style style, struct str text)
+void text_page_put(struct text_page *p, enum style style, struct str text)
 {
     if (!p->n)
-        page_line(p);
+        text_page_line(p);
     if (!p->n || buf_append_char(&p->lines[p->n - 1], (char)(style + 1)) < 0)
         return;
     (void)!output_text_clean(&p->lines[p->n - 1], text);
 }
 
-void page_printf(struct page *p, enum style style, const char *fmt, ...)
+void text_page_printf(struct text_page *p, enum style style, const char *fmt, ...)
 {
     AUTO_BUF text = BUF_INIT;
     va_list ap;
@@ -71,11 +71,11 @@ void page_printf(struct page *p, enum style style, const char *fmt, ...)
     int err = buf_vprintf(&text, fmt, ap);
     va_end(ap);
     if (err == 0)
-        page_put(p, style, buf_str(&text));
+        text_page_put(p, style, buf_str(&text));
 }
 
 /* Cuts the next run of one style off *rest. */
-static struct str page_run(struct str *rest, enum style *ret_style)
+static struct str text_page_run(struct str *rest, enum style *ret_style)
 {
     if (rest->n && (unsigned char)rest->p[0] < ' ') {
         *ret_style = (enum style)(rest->p[0] - 1);
@@ -89,64 +89,64 @@ static struct str page_run(struct str *rest, enum style *ret_style)
     return run;
 }
 
-int page_line_width(const struct page *p, size_t i)
+int text_page_line_width(const struct text_page *p, size_t i)
 {
     struct str rest = buf_str(&p->lines[i]);
     enum style style = STYLE_NORMAL;
     int width = 0;
     while (rest.n)
-        width += output_text_width(page_run(&rest, &style));
+        width += output_text_width(text_page_run(&rest, &style));
     return width;
 }
 
-void page_pad(struct page *p, int col)
+void text_page_pad(struct text_page *p, int col)
 {
-    int width = p->n ? page_line_width(p, p->n - 1) : 0;
+    int width = p->n ? text_page_line_width(p, p->n - 1) : 0;
     if (width < col)
-        page_printf(p, STYLE_NORMAL, "%*s", col - width, "");
+        text_page_printf(p, STYLE_NORMAL, "%*s", col - width, "");
 }
 
-size_t page_add(struct page *p, enum style style, struct str text)
+size_t text_page_add(struct text_page *p, enum style style, struct str text)
 {
     const char *lf;
     while (text.n && (lf = memchr(text.p, '\n', text.n))) {
         struct str line = str_n(text.p, (size_t)(lf - text.p));
-        page_line(p);
-        page_put(p, style, line);
+        text_page_line(p);
+        text_page_put(p, style, line);
         text = str_n(lf + 1, text.n - line.n - 1);
     }
     return text.n;
 }
 
-void page_heading(struct page *p, const char *text)
+void text_page_heading(struct text_page *p, const char *text)
 {
     if (p->n)
-        page_line(p);
-    page_line(p);
-    page_put(p, STYLE_TITLE, str_of(text));
+        text_page_line(p);
+    text_page_line(p);
+    text_page_put(p, STYLE_TITLE, str_of(text));
 }
 
 /* ---- moving ---- */
 
-size_t page_lines(const struct page *p)
+size_t text_page_lines(const struct text_page *p)
 {
     return p->is_paused ? p->n_paused : p->n;
 }
 
-void page_pause(struct page *p, bool is_paused)
+void text_page_pause(struct text_page *p, bool is_paused)
 {
     p->is_paused = is_paused;
     p->n_paused = p->n;
     p->is_following = !is_paused;
 }
 
-static size_t page_last_top(const struct page *p)
+static size_t text_page_last_top(const struct text_page *p)
 {
-    size_t height = p->height > 0 ? (size_t)p->height : 1, n = page_lines(p);
+    size_t height = p->height > 0 ? (size_t)p->height : 1, n = text_page_lines(p);
     return n > height ? n - height : 0;
 }
 
-bool page_key(struct page *p, int key)
+bool text_page_key(struct text_page *p, int key)
 {
     long all = (long)p->n, height = p->height > 1 ? p->height : 1;
     const struct {
@@ -163,7 +163,7 @@ bool page_key(struct page *p, int key)
     };
     for (size_t i = 0; i < ARRAY_LEN(moves); i++)
         if (key == moves[i].key || key == moves[i].other) {
-            long last = (long)page_last_top(p), by = moves[i].by, to = (long)p->top;
+            long last = (long)text_page_last_top(p), by = moves[i].by, to = (long)p->top;
             to = by > last - to ? last : to + by;
             p->top = (size_t)(to < 0 ? 0 : to);
             p->is_following = p->is_stream && !p->is_paused && to >= last;
@@ -178,14 +178,14 @@ bool page_key(struct page *p, int key)
 
 /* ---- drawing ---- */
 
-static void page_draw_line(const struct page *p, const struct buf *line, struct screen *s, int row,
-                           int col, int end, bool is_stale)
+static void text_page_draw_line(const struct text_page *p, const struct buf *line, struct screen *s,
+                                int row, int col, int end, bool is_stale)
 {
     struct str rest = buf_str(line);
     enum style style = STYLE_NORMAL;
     int at = col - p->left;
     while (rest.n) {
-        struct str run = page_run(&rest, &style);
+        struct str run = text_page_run(&rest, &style);
         /* What is scrolled out is passed over a character at a time. */
         while (run.n && at < col) {
             size_t n = 1;
@@ -199,24 +199,25 @@ static void page_draw_line(const struct page *p, const struct buf *line, struct 
     }
 }
 
-void page_draw(struct page *p, struct screen *s, int row, int col, int height, int width,
-               bool is_stale)
+void text_page_draw(struct text_page *p, struct screen *s, int row, int col, int height, int width,
+                    bool is_stale)
 {
     p->height = height;
-    if (p->is_following || p->top > page_last_top(p))
-        p->top = page_last_top(p);
-    for (int i = 0; i < height && p->top + (size_t)i < page_lines(p); i++)
-        page_draw_line(p, &p->lines[p->top + (size_t)i], s, row + i, col, col + width, is_stale);
+    if (p->is_following || p->top > text_page_last_top(p))
+        p->top = text_page_last_top(p);
+    for (int i = 0; i < height && p->top + (size_t)i < text_page_lines(p); i++)
+        text_page_draw_line(p, &p->lines[p->top + (size_t)i], s, row + i, col, col + width,
+                            is_stale);
 }
 
-char *page_text(const struct page *p)
+char *text_page_text(const struct text_page *p)
 {
     AUTO_BUF text = BUF_INIT;
     for (size_t i = 0; i < p->n; i++) {
         struct str rest = buf_str(&p->lines[i]);
         enum style style;
         while (rest.n)
-            if (buf_append_str(&text, page_run(&rest, &style)) < 0)
+            if (buf_append_str(&text, text_page_run(&rest, &style)) < 0)
                 return NULL;
         if (buf_append_char(&text, '\n') < 0)
             return NULL;

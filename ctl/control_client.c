@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* JSON-RPC over the control socket. */
-#include "ctl/client.h"
+#include "ctl/control_client.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,43 +19,43 @@
 #define CLIENT_MESSAGE_MAX (256ul * 1024 * 1024)
 #define CLIENT_RETRY_MS 20
 
-struct client {
+struct control_client {
     int fd;
     struct remote *remote; /* the way to fd; NULL = this machine's socket */
     struct buf in, out;
     size_t scanned; /* bytes of in that hold no LF */
     uint64_t last_id;
     bool has_hello;
-    struct client_hello hello;
+    struct control_client_hello hello;
 };
 
-void client_error_fini(struct client_error *e)
+void control_client_error_fini(struct control_client_error *e)
 {
     free(e->name);
     free(e->text);
     free(e->hint);
     json_decref(e->unreached);
-    *e = (struct client_error){0};
+    *e = (struct control_client_error){0};
 }
 
-void client_message_fini(struct client_message *m)
+void control_client_message_fini(struct control_client_message *m)
 {
     free(m->method);
     json_decref(m->body);
-    client_error_fini(&m->error);
-    *m = (struct client_message){0};
+    control_client_error_fini(&m->error);
+    *m = (struct control_client_message){0};
 }
 
-static void client_hello_fini(struct client_hello *h)
+static void control_client_hello_fini(struct control_client_hello *h)
 {
     free(h->product);
     free(h->version);
     free(h->node);
     free(h->role);
-    *h = (struct client_hello){0};
+    *h = (struct control_client_hello){0};
 }
 
-static int client_connect_error(int errnum)
+static int control_client_connect_error(int errnum)
 {
     switch (errnum) {
     case EAGAIN:
@@ -75,7 +75,7 @@ static int client_connect_error(int errnum)
     }
 }
 
-static int client_open_socket(const char *path, int *ret_fd)
+static int control_client_open_socket(const char *path, int *ret_fd)
 {
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     if (!str_copy(sun.sun_path, sizeof(sun.sun_path), str_of(path)))
@@ -84,28 +84,28 @@ static int client_open_socket(const char *path, int *ret_fd)
     if (fd < 0)
         return err_from_errno(errno);
     if (connect(fd, (const struct sockaddr *)&sun, sizeof(sun)) < 0)
-        return client_connect_error(errno);
+        return control_client_connect_error(errno);
     *ret_fd = fd;
     fd = -1;
     return 0;
 }
 
-int client_open(const char *path, struct client **ret)
+int control_client_open(const char *path, struct control_client **ret)
 {
-    struct client *c = calloc(1, sizeof(*c));
+    struct control_client *c = calloc(1, sizeof(*c));
     if (!c)
         return -ERR_NOMEM;
     c->fd = -1;
     int err = remote_is_named(path) ? remote_open(path, &c->remote, &c->fd)
-                                    : client_open_socket(path, &c->fd);
+                                    : control_client_open_socket(path, &c->fd);
     if (err < 0)
-        client_close(c);
+        control_client_close(c);
     else
         *ret = c;
     return err;
 }
 
-void client_close(struct client *c)
+void control_client_close(struct control_client *c)
 {
     if (!c)
         return;
@@ -114,26 +114,26 @@ void client_close(struct client *c)
     remote_close(c->remote);
     buf_fini(&c->in);
     buf_wipe(&c->out);
-    client_hello_fini(&c->hello);
+    control_client_hello_fini(&c->hello);
     free(c);
 }
 
-int client_fd(const struct client *c)
+int control_client_fd(const struct control_client *c)
 {
     return c->fd;
 }
 
-short client_events(const struct client *c)
+short control_client_events(const struct control_client *c)
 {
     return c->out.len ? POLLIN | POLLOUT : POLLIN;
 }
 
-const struct client_hello *client_hello(const struct client *c)
+const struct control_client_hello *control_client_hello(const struct control_client *c)
 {
     return c->has_hello ? &c->hello : NULL;
 }
 
-int client_flush(struct client *c)
+int control_client_flush(struct control_client *c)
 {
     while (c->out.len) {
         struct str s = buf_str(&c->out);
@@ -151,12 +151,13 @@ int client_flush(struct client *c)
     return 0;
 }
 
-static int client_append_json(const char *data, size_t n, void *arg)
+static int control_client_append_json(const char *data, size_t n, void *arg)
 {
     return buf_append(arg, data, n) ? -1 : 0;
 }
 
-int client_send(struct client *c, const char *method, json_t *params, uint64_t *ret_id)
+int control_client_send(struct control_client *c, const char *method, json_t *params,
+                        uint64_t *ret_id)
 {
     AUTO_SECRET_BUF line = BUF_INIT;
     uint64_t id = c->last_id + 1;
@@ -165,7 +166,7 @@ int client_send(struct client *c, const char *method, json_t *params, uint64_t *
     int err = request ? 0 : -ERR_NOMEM;
     if (!err && params && json_object_set(request, "params", params))
         err = -ERR_NOMEM;
-    if (!err && json_dump_callback(request, client_append_json, &line, JSON_COMPACT))
+    if (!err && json_dump_callback(request, control_client_append_json, &line, JSON_COMPACT))
         err = -ERR_NOMEM;
     json_decref(request);
     json_decref(params);
@@ -180,47 +181,47 @@ int client_send(struct client *c, const char *method, json_t *params, uint64_t *
     c->last_id = id;
     if (ret_id)
         *ret_id = id;
-    return client_flush(c);
+    return control_client_flush(c);
 }
 
-static char *client_text(const json_t *object, const char *key)
+static char *control_client_text(const json_t *object, const char *key)
 {
     const char *s = json_string_value(json_object_get(object, key));
     return s ? str_dup_c(s) : NULL;
 }
 
-static char *client_text_or(const json_t *object, const char *key, const char *other)
+static char *control_client_text_or(const json_t *object, const char *key, const char *other)
 {
-    char *s = client_text(object, key);
+    char *s = control_client_text(object, key);
     return s ? s : str_dup_c(other);
 }
 
-static int client_take_hello(struct client *c, const json_t *params)
+static int control_client_take_hello(struct control_client *c, const json_t *params)
 {
-    struct client_hello h = {
-        .product = client_text_or(params, "product", ""),
-        .version = client_text_or(params, "version", ""),
-        .node = client_text_or(params, "node", ""),
-        .role = client_text_or(params, "role", ""),
+    struct control_client_hello h = {
+        .product = control_client_text_or(params, "product", ""),
+        .version = control_client_text_or(params, "version", ""),
+        .node = control_client_text_or(params, "node", ""),
+        .role = control_client_text_or(params, "role", ""),
         .protocol = (int)json_integer_value(json_object_get(params, "protocol")),
     };
     if (!h.product || !h.version || !h.node || !h.role) {
-        client_hello_fini(&h);
+        control_client_hello_fini(&h);
         return -ERR_NOMEM;
     }
-    client_hello_fini(&c->hello);
+    control_client_hello_fini(&c->hello);
     c->hello = h;
     c->has_hello = true;
     return 0;
 }
 
-int client_error_read(const json_t *error, struct client_error *ret)
+int control_client_error_read(const json_t *error, struct control_client_error *ret)
 {
     const json_t *data = json_object_get(error, "data");
-    *ret = (struct client_error){
-        .name = client_text(data, "name"),
-        .text = client_text_or(error, "message", "the daemon gave no reason"),
-        .hint = client_text(data, "hint"),
+    *ret = (struct control_client_error){
+        .name = control_client_text(data, "name"),
+        .text = control_client_text_or(error, "message", "the daemon gave no reason"),
+        .hint = control_client_text(data, "hint"),
         .unreached = json_incref(json_object_get(data, "unreached")),
     };
     ret->err = ret->name ? err_from_name(ret->name) : ERR_OK;
@@ -229,7 +230,8 @@ int client_error_read(const json_t *error, struct client_error *ret)
     return -ret->err;
 }
 
-static int client_take(struct client *c, json_t *line, struct client_message *m)
+static int control_client_take(struct control_client *c, json_t *line,
+                               struct control_client_message *m)
 {
     const char *method = json_string_value(json_object_get(line, "method"));
     json_t *error = json_object_get(line, "error");
@@ -241,11 +243,11 @@ static int client_take(struct client *c, json_t *line, struct client_message *m)
         if (!m->method)
             return -ERR_NOMEM;
         m->kind = strcmp(method, "hello") == 0 ? CLIENT_HELLO : CLIENT_EVENT;
-        return m->kind == CLIENT_HELLO ? client_take_hello(c, m->body) : 0;
+        return m->kind == CLIENT_HELLO ? control_client_take_hello(c, m->body) : 0;
     }
     if (json_is_object(error)) {
         m->kind = CLIENT_ERROR;
-        (void)client_error_read(error, &m->error);
+        (void)control_client_error_read(error, &m->error);
         return 0;
     }
     m->kind = CLIENT_RESULT;
@@ -254,22 +256,23 @@ static int client_take(struct client *c, json_t *line, struct client_message *m)
 }
 
 /* Parses the first line of c->in, which is n bytes long without its LF. */
-static int client_parse(struct client *c, size_t n, struct client_message *ret)
+static int control_client_parse(struct control_client *c, size_t n,
+                                struct control_client_message *ret)
 {
-    struct client_message m = {0};
+    struct control_client_message m = {0};
     json_t *line = json_loadb(buf_str(&c->in).p, n, 0, NULL);
-    int err = json_is_object(line) ? client_take(c, line, &m) : -ERR_PROTOCOL;
+    int err = json_is_object(line) ? control_client_take(c, line, &m) : -ERR_PROTOCOL;
     json_decref(line);
     buf_consume(&c->in, n + 1);
     c->scanned = 0;
     if (err)
-        client_message_fini(&m);
+        control_client_message_fini(&m);
     else
         *ret = m;
     return err;
 }
 
-static int client_read(struct client *c)
+static int control_client_read(struct control_client *c)
 {
     if (c->in.len > CLIENT_MESSAGE_MAX)
         return -ERR_PROTOCOL;
@@ -288,17 +291,17 @@ static int client_read(struct client *c)
     return 0;
 }
 
-int client_receive(struct client *c, struct client_message *ret)
+int control_client_receive(struct control_client *c, struct control_client_message *ret)
 {
     for (;;) {
         struct str s = buf_str(&c->in);
         struct str fresh = {s.p + c->scanned, s.n - c->scanned};
         ptrdiff_t lf = fresh.n ? str_index(fresh, '\n') : -1;
         if (lf >= 0)
-            return client_parse(c, c->scanned + (size_t)lf, ret);
+            return control_client_parse(c, c->scanned + (size_t)lf, ret);
         c->scanned = s.n;
         remote_listen(c->remote);
-        int err = client_read(c);
+        int err = control_client_read(c);
         if (err)
             return err;
     }
@@ -306,7 +309,7 @@ int client_receive(struct client *c, struct client_message *ret)
 
 /* ---- what answers say ---- */
 
-const char *client_member_text(const json_t *object, const char *name)
+const char *control_client_member_text(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
     return text ? text : "";
@@ -314,13 +317,13 @@ const char *client_member_text(const json_t *object, const char *name)
 
 /* ---- blocking ---- */
 
-static uint64_t client_deadline(uint64_t timeout_ms)
+static uint64_t control_client_deadline(uint64_t timeout_ms)
 {
     return timeout_ms ? clock_ms() + timeout_ms : 0;
 }
 
 /* Polls until something can be done; deadline 0 = for ever. */
-static int client_poll(const struct client *c, uint64_t deadline)
+static int control_client_poll(const struct control_client *c, uint64_t deadline)
 {
     int wait = -1;
     if (deadline) {
@@ -329,31 +332,33 @@ static int client_poll(const struct client *c, uint64_t deadline)
             return -ERR_TIMEOUT;
         wait = deadline - now > 60000 ? 60000 : (int)(deadline - now);
     }
-    struct pollfd p[] = {{.fd = c->fd, .events = client_events(c)},
+    struct pollfd p[] = {{.fd = c->fd, .events = control_client_events(c)},
                          {.fd = remote_words_fd(c->remote), .events = POLLIN}};
     if (poll(p, ARRAY_LEN(p), wait) < 0 && errno != EINTR)
         return err_from_errno(errno);
     return 0;
 }
 
-static int client_wait_until(struct client *c, uint64_t deadline, struct client_message *ret)
+static int control_client_wait_until(struct control_client *c, uint64_t deadline,
+                                     struct control_client_message *ret)
 {
     for (;;) {
-        int err = client_flush(c);
+        int err = control_client_flush(c);
         /* What came before the end still counts: it may say why. */
-        int got = client_receive(c, ret);
+        int got = control_client_receive(c, ret);
         if (got != -ERR_AGAIN)
             return got;
         if (!err)
-            err = client_poll(c, deadline);
+            err = control_client_poll(c, deadline);
         if (err)
             return err;
     }
 }
 
-static int client_fail(struct client_error *e, int err, char *text, const char *hint)
+static int control_client_fail(struct control_client_error *e, int err, char *text,
+                               const char *hint)
 {
-    client_error_fini(e);
+    control_client_error_fini(e);
     e->err = -err;
     e->is_own = true;
     e->name = str_dup_c(err_name(err));
@@ -362,10 +367,11 @@ static int client_fail(struct client_error *e, int err, char *text, const char *
     return err;
 }
 
-static int client_open_retry(const char *path, uint64_t deadline, struct client **ret)
+static int control_client_open_retry(const char *path, uint64_t deadline,
+                                     struct control_client **ret)
 {
     for (;;) {
-        int err = client_open(path, ret);
+        int err = control_client_open(path, ret);
         if (err != -ERR_AGAIN)
             return err;
         if (deadline && clock_ms() >= deadline)
@@ -375,14 +381,14 @@ static int client_open_retry(const char *path, uint64_t deadline, struct client 
     }
 }
 
-int client_explain_open(const char *path, int err, struct client_error *ret_error)
+int control_client_explain_open(const char *path, int err, struct control_client_error *ret_error)
 {
     char *text = NULL;
     if (remote_is_named(path)) {
         const char *why;
         text = err == -ERR_TIMEOUT ? str_printf("the daemon behind %s does not answer", path)
                                    : remote_explain_open(path, err, &why);
-        return client_fail(ret_error, err, text, err == -ERR_TIMEOUT ? NULL : why);
+        return control_client_fail(ret_error, err, text, err == -ERR_TIMEOUT ? NULL : why);
     }
     const char *hint = "is mailproxyd running? -s PATH or MAILPROXY_SOCKET names another socket";
     if (err == -ERR_PERM) {
@@ -398,78 +404,82 @@ int client_explain_open(const char *path, int err, struct client_error *ret_erro
     } else {
         text = str_printf("no daemon at %s", path);
     }
-    return client_fail(ret_error, err, text, hint);
+    return control_client_fail(ret_error, err, text, hint);
 }
 
-int client_explain_end(struct client *c, const char *path, int err, struct client_error *ret_error)
+int control_client_explain_end(struct control_client *c, const char *path, int err,
+                               struct control_client_error *ret_error)
 {
     char *text;
     const char *hint;
     if (!c->remote || err != -ERR_CLOSED)
-        return client_explain_open(path, err, ret_error);
+        return control_client_explain_open(path, err, ret_error);
     err = remote_explain(c->remote, &text, &hint);
-    return client_fail(ret_error, err, text, hint);
+    return control_client_fail(ret_error, err, text, hint);
 }
 
-int client_check_hello(const struct client *c, const char *path, struct client_error *ret_error)
+int control_client_check_hello(const struct control_client *c, const char *path,
+                               struct control_client_error *ret_error)
 {
-    const struct client_hello *h = &c->hello;
+    const struct control_client_hello *h = &c->hello;
     if (strcmp(h->product, CLIENT_PRODUCT) != 0)
-        return client_fail(ret_error, -ERR_VERSION,
-                           str_printf("%s is not a socket of mailproxyd", path), NULL);
+        return control_client_fail(ret_error, -ERR_VERSION,
+                                   str_printf("%s is not a socket of mailproxyd", path), NULL);
     if (h->protocol != CLIENT_PROTOCOL)
-        return client_fail(ret_error, -ERR_VERSION,
-                           str_printf("the daemon %s speaks version %d of the control protocol, "
-                                      "this program version %d",
-                                      h->version, h->protocol, CLIENT_PROTOCOL),
-                           "install programs and daemon of the same version");
+        return control_client_fail(
+            ret_error, -ERR_VERSION,
+            str_printf("the daemon %s speaks version %d of the control protocol, "
+                       "this program version %d",
+                       h->version, h->protocol, CLIENT_PROTOCOL),
+            "install programs and daemon of the same version");
     return 0;
 }
 
-static int client_greet(struct client *c, const char *path, uint64_t deadline,
-                        struct client_error *e)
+static int control_client_greet(struct control_client *c, const char *path, uint64_t deadline,
+                                struct control_client_error *e)
 {
-    struct client_message m = {0};
+    struct control_client_message m = {0};
     while (!c->has_hello) {
-        int err = client_wait_until(c, deadline, &m);
+        int err = control_client_wait_until(c, deadline, &m);
         if (!err && m.kind == CLIENT_ERROR) {
             *e = m.error;
-            m.error = (struct client_error){0};
+            m.error = (struct control_client_error){0};
             err = -e->err;
         } else if (err) {
-            err = client_explain_end(c, path, err, e);
+            err = control_client_explain_end(c, path, err, e);
         }
-        client_message_fini(&m);
+        control_client_message_fini(&m);
         if (err)
             return err;
     }
-    return client_check_hello(c, path, e);
+    return control_client_check_hello(c, path, e);
 }
 
-int client_connect(const char *path, uint64_t timeout_ms, struct client **ret,
-                   struct client_error *ret_error)
+int control_client_connect(const char *path, uint64_t timeout_ms, struct control_client **ret,
+                           struct control_client_error *ret_error)
 {
-    uint64_t deadline = client_deadline(timeout_ms);
-    struct client *c = NULL;
-    int err = client_open_retry(path, deadline, &c);
+    uint64_t deadline = control_client_deadline(timeout_ms);
+    struct control_client *c = NULL;
+    int err = control_client_open_retry(path, deadline, &c);
     if (err)
-        return client_explain_open(path, err, ret_error);
-    err = client_greet(c, path, deadline, ret_error);
+        return control_client_explain_open(path, err, ret_error);
+    err = control_client_greet(c, path, deadline, ret_error);
     if (err)
-        client_close(c);
+        control_client_close(c);
     else
         *ret = c;
     return err;
 }
 
-static int client_explain_call(struct client *c, int err, struct client_error *e)
+static int control_client_explain_call(struct control_client *c, int err,
+                                       struct control_client_error *e)
 {
     const char *text = err_text(err);
     if (err == -ERR_CLOSED && c->remote) { /* ssh says why */
         char *said;
         const char *hint;
         err = remote_explain(c->remote, &said, &hint);
-        return client_fail(e, err, said, hint);
+        return control_client_fail(e, err, said, hint);
     }
     if (err == -ERR_CLOSED)
         text = "the daemon closed the connection";
@@ -479,31 +489,32 @@ static int client_explain_call(struct client *c, int err, struct client_error *e
         text = "the daemon's answer cannot be understood";
     else if (err == -ERR_TOO_LONG)
         text = "the request is too long";
-    return client_fail(e, err, str_dup_c(text), NULL);
+    return control_client_fail(e, err, str_dup_c(text), NULL);
 }
 
-int client_call(struct client *c, const char *method, json_t *params, uint64_t timeout_ms,
-                json_t **ret_result, struct client_error *ret_error)
+int control_client_call(struct control_client *c, const char *method, json_t *params,
+                        uint64_t timeout_ms, json_t **ret_result,
+                        struct control_client_error *ret_error)
 {
-    uint64_t deadline = client_deadline(timeout_ms), id;
-    int err = client_send(c, method, params, &id);
+    uint64_t deadline = control_client_deadline(timeout_ms), id;
+    int err = control_client_send(c, method, params, &id);
     while (!err) {
-        struct client_message m = {0};
-        err = client_wait_until(c, deadline, &m);
+        struct control_client_message m = {0};
+        err = control_client_wait_until(c, deadline, &m);
         bool is_mine = !err && (m.id == id || (m.kind == CLIENT_ERROR && m.id == 0));
         if (is_mine && m.kind == CLIENT_RESULT) {
             *ret_result = STEAL(m.body);
-            client_message_fini(&m);
+            control_client_message_fini(&m);
             return 0;
         }
         if (is_mine && m.kind == CLIENT_ERROR) {
-            client_error_fini(ret_error);
+            control_client_error_fini(ret_error);
             *ret_error = m.error;
-            m.error = (struct client_error){0};
-            client_message_fini(&m);
+            m.error = (struct control_client_error){0};
+            control_client_message_fini(&m);
             return -ret_error->err;
         }
-        client_message_fini(&m);
+        control_client_message_fini(&m);
     }
-    return client_explain_call(c, err, ret_error);
+    return control_client_explain_call(c, err, ret_error);
 }

@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "tui/screen.h"
 
-struct page {
+struct text_page {
     char title[320];
     struct buf *lines; /* cleaned text; a byte STYLE_x + 1 below ' ' switches the style */
     size_t n, cap;
@@ -19,31 +19,31 @@ struct page {
 };
 
 /* Frees the lines; it is empty afterwards. */
-void page_fini(struct page *p);
+void text_page_fini(struct text_page *p);
 /* Forgets the lines; the place in them stays. */
-void page_clear(struct page *p);
+void text_page_clear(struct text_page *p);
 /* Begins a line. */
-void page_line(struct page *p);
+void text_page_line(struct text_page *p);
 /* Adds to the last line; control bytes become escapes. */
-void page_put(struct page *p, enum style style, struct str text);
-void page_printf(struct page *p, enum style style, const char *fmt, ...)
+void text_page_put(struct text_page *p, enum style style, struct str text);
+void text_page_printf(struct text_page *p, enum style style, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* Blanks up to a column of the last line. */
-void page_pad(struct page *p, int col);
+void text_page_pad(struct text_page *p, int col);
 /* Lines of a text that is broken at its line feeds; returns bytes that make no whole line yet. */
-size_t page_add(struct page *p, enum style style, struct str text);
+size_t text_page_add(struct text_page *p, enum style style, struct str text);
 /* A line of its own: a heading after an empty line. */
-void page_heading(struct page *p, const char *text);
+void text_page_heading(struct text_page *p, const char *text);
 /* Columns of a line. */
-int page_line_width(const struct page *p, size_t i);
+int text_page_line_width(const struct text_page *p, size_t i);
 /* True when the key was one for moving. */
-bool page_key(struct page *p, int key);
+bool text_page_key(struct text_page *p, int key);
 /* A stream stands still, or goes on and follows its end again. */
-void page_pause(struct page *p, bool is_paused);
+void text_page_pause(struct text_page *p, bool is_paused);
 /* Lines that can be seen. */
-size_t page_lines(const struct page *p);
+size_t text_page_lines(const struct text_page *p);
 /* Draws the lines from its top on into a part of the screen. */
-void page_draw(struct page *p, struct screen *s, int row, int col, int height, int width,
-               bool is_stale);
+void text_page_draw(struct text_page *p, struct screen *s, int row, int col, int height, int width,
+                    bool is_stale);
 /* All lines as text; owned. */
-char *page_text(const struct page *p);
+char *text_page_text(const struct text_page *p);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Keeping a list's selection and marks while its rows come and go. */
-#include "tui/table.h"
+#include "tui/row_table.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,33 +17,33 @@
 /* What the maps hold that are sets. */
 static char table_present;
 
-void table_init(struct table *t, const struct command *command, const char *identity,
-                const char *sort)
+void row_table_init(struct row_table *t, const struct command *command, const char *identity,
+                    const char *sort)
 {
-    *t = (struct table){.command = command, .identity = identity};
+    *t = (struct row_table){.command = command, .identity = identity};
     if (command)
         t->columns = commands_columns(command, &t->n_columns);
     t->is_descending = sort[0] == '-';
     (void)str_copy(t->sort, sizeof(t->sort), str_of(sort + t->is_descending));
 }
 
-static void table_empty_map(struct map *m)
+static void row_table_empty_map(struct map *m)
 {
     map_fini(m);
     *m = (struct map){0};
 }
 
-void table_unmark_all(struct table *t)
+void row_table_unmark_all(struct row_table *t)
 {
     size_t pos = 0;
     struct str key;
     void *row;
     while (map_next(&t->marks, &pos, &key, &row))
         json_decref(row);
-    table_empty_map(&t->marks);
+    row_table_empty_map(&t->marks);
 }
 
-void table_clear(struct table *t)
+void row_table_clear(struct row_table *t)
 {
     json_decref(t->rows);
     t->rows = NULL;
@@ -51,33 +51,33 @@ void table_clear(struct table *t)
     t->seen = 0;
     t->has_more = t->is_following = false;
     t->selected[0] = '\0';
-    table_empty_map(&t->gone);
-    table_unmark_all(t);
+    row_table_empty_map(&t->gone);
+    row_table_unmark_all(t);
 }
 
-void table_fini(struct table *t)
+void row_table_fini(struct row_table *t)
 {
-    table_clear(t);
+    row_table_clear(t);
 }
 
-bool table_can_skip(const struct table *t)
+bool row_table_can_skip(const struct row_table *t)
 {
     return t->command && commands_arg(t->command, "offset");
 }
 
-bool table_can_sort(const struct table *t)
+bool row_table_can_sort(const struct row_table *t)
 {
     return t->command && commands_arg(t->command, "sort");
 }
 
 /* ---- rows and their names ---- */
 
-const json_t *table_row(const struct table *t, size_t rank)
+const json_t *row_table_row(const struct row_table *t, size_t rank)
 {
     return rank < t->start ? NULL : json_array_get(t->rows, rank - t->start);
 }
 
-const char *table_identity(const struct table *t, const json_t *row, char dst[TABLE_ID_MAX])
+const char *row_table_identity(const struct row_table *t, const json_t *row, char dst[TABLE_ID_MAX])
 {
     AUTO_BUF id = BUF_INIT;
     struct str rest = str_of(t->identity[0] ? t->identity : TABLE_NUMBER);
@@ -94,27 +94,27 @@ const char *table_identity(const struct table *t, const json_t *row, char dst[TA
     return dst;
 }
 
-bool table_is_gone(const struct table *t, const char *identity)
+bool row_table_is_gone(const struct row_table *t, const char *identity)
 {
     return map_get(&t->gone, str_of(identity)) != NULL;
 }
 
-const json_t *table_selected(const struct table *t)
+const json_t *row_table_selected(const struct row_table *t)
 {
-    return table_row(t, t->index);
+    return row_table_row(t, t->index);
 }
 
-static void table_remember(struct table *t)
+static void row_table_remember(struct row_table *t)
 {
-    const json_t *row = table_selected(t);
+    const json_t *row = row_table_selected(t);
     if (row)
-        table_identity(t, row, t->selected);
+        row_table_identity(t, row, t->selected);
     else
         t->selected[0] = '\0';
 }
 
 /* The selected row is visible, and no room is left over at the end. */
-static void table_show_selected(struct table *t)
+static void row_table_show_selected(struct row_table *t)
 {
     size_t page = t->page ? t->page : 1;
     if (t->top + page > t->total)
@@ -128,7 +128,7 @@ static void table_show_selected(struct table *t)
 /* ---- answers ---- */
 
 /* Lists without names: what is the same is the same row. */
-static void table_number_rows(struct table *t, const json_t *rows)
+static void row_table_number_rows(struct row_table *t, const json_t *rows)
 {
     size_t i;
     json_t *row;
@@ -149,44 +149,45 @@ static void table_number_rows(struct table *t, const json_t *rows)
     }
 }
 
-struct table_order {
+struct row_table_order {
     const char *column;
     bool is_descending;
 };
 
-static int table_compare(const void *a, const void *b, void *arg)
+static int row_table_compare(const void *a, const void *b, void *arg)
 {
-    const struct table_order *o = arg;
+    const struct row_table_order *o = arg;
     int order = output_compare(json_object_get(*(json_t *const *)a, o->column),
                                json_object_get(*(json_t *const *)b, o->column));
     return o->is_descending ? -order : order;
 }
 
 /* Where the daemon gives the whole list in its own order. */
-static json_t *table_sorted(const struct table *t, json_t *rows)
+static json_t *row_table_sorted(const struct row_table *t, json_t *rows)
 {
     size_t n = json_array_size(rows);
-    struct table_order order = {t->sort, t->is_descending};
+    struct row_table_order order = {t->sort, t->is_descending};
     AUTO_FREE json_t **v = calloc(n + 1, sizeof(json_t *));
     json_t *sorted = json_array();
     for (size_t i = 0; v && i < n; i++)
         v[i] = json_array_get(rows, i);
-    if (v && t->sort[0] && !table_can_sort(t))
-        qsort_r(v, n, sizeof(json_t *), table_compare, &order);
+    if (v && t->sort[0] && !row_table_can_sort(t))
+        qsort_r(v, n, sizeof(json_t *), row_table_compare, &order);
     for (size_t i = 0; v && i < n; i++)
         json_array_append(sorted, v[i]);
     return sorted;
 }
 
 /* 0 = not there. */
-static size_t table_place(const struct map *names, const char *id)
+static size_t row_table_place(const struct map *names, const char *id)
 {
     return (size_t)(uintptr_t)map_get(names, str_of(id));
 }
 
 /* The fresh rows with those that were visible and are missing now, each behind the row that it
  * followed. */
-static json_t *table_with_gone(const struct table *t, const struct map *names, const json_t *fresh)
+static json_t *row_table_with_gone(const struct row_table *t, const struct map *names,
+                                   const json_t *fresh)
 {
     size_t n = json_array_size(t->rows), place = 0;
     char id[TABLE_ID_MAX];
@@ -194,10 +195,10 @@ static json_t *table_with_gone(const struct table *t, const struct map *names, c
     json_t *gone = json_array(), *rows = json_array();
     for (size_t i = 0; places && i < n; i++) {
         json_t *row = json_array_get(t->rows, i);
-        size_t here = table_place(names, table_identity(t, row, id));
+        size_t here = row_table_place(names, row_table_identity(t, row, id));
         place = here ? here : place;
         bool was_seen = t->start + i >= t->top && t->start + i < t->top + t->page;
-        if (here || !was_seen || table_is_gone(t, id))
+        if (here || !was_seen || row_table_is_gone(t, id))
             continue;
         places[json_array_size(gone)] = place;
         json_array_append(gone, row);
@@ -214,25 +215,25 @@ static json_t *table_with_gone(const struct table *t, const struct map *names, c
 }
 
 /* Notes what is greyed now; marks of the ended are dropped. */
-static void table_note_gone(struct table *t, const struct map *names)
+static void row_table_note_gone(struct row_table *t, const struct map *names)
 {
     char id[TABLE_ID_MAX];
-    table_empty_map(&t->gone);
+    row_table_empty_map(&t->gone);
     for (size_t i = 0; i < json_array_size(t->rows); i++) {
-        table_identity(t, json_array_get(t->rows, i), id);
-        if (table_place(names, id))
+        row_table_identity(t, json_array_get(t->rows, i), id);
+        if (row_table_place(names, id))
             continue;
         (void)!map_put(&t->gone, str_of(id), &table_present, NULL);
-        table_unmark(t, id);
+        row_table_unmark(t, id);
     }
 }
 
-static void table_follow(struct table *t)
+static void row_table_follow(struct row_table *t)
 {
     bool is_sought = t->is_following && t->selected[0];
     for (size_t i = 0; is_sought && i < json_array_size(t->rows); i++) {
         char id[TABLE_ID_MAX];
-        if (strcmp(table_identity(t, json_array_get(t->rows, i), id), t->selected) != 0)
+        if (strcmp(row_table_identity(t, json_array_get(t->rows, i), id), t->selected) != 0)
             continue;
         size_t rank = t->start + i;
         /* Within a scrolled list the row keeps its place on the screen. */
@@ -243,23 +244,23 @@ static void table_follow(struct table *t)
     }
     if (t->index >= t->total)
         t->index = t->total ? t->total - 1 : 0;
-    table_remember(t);
-    table_show_selected(t);
+    row_table_remember(t);
+    row_table_show_selected(t);
 }
 
-void table_take(struct table *t, const json_t *result, const struct table_part *part)
+void row_table_take(struct row_table *t, const json_t *result, const struct row_table_part *part)
 {
     json_t *answer = json_object_get(result, "rows");
     struct map names = {0};
     if (!json_is_array(answer))
         return;
-    table_number_rows(t, answer);
-    json_t *fresh = table_sorted(t, answer);
+    row_table_number_rows(t, answer);
+    json_t *fresh = row_table_sorted(t, answer);
     /* Names of rows -> place + 1 (a map holds no NULL). */
     char id[TABLE_ID_MAX];
     bool has_room = true;
     for (size_t i = 0; i < json_array_size(fresh) && has_room; i++) {
-        table_identity(t, json_array_get(fresh, i), id);
+        row_table_identity(t, json_array_get(fresh, i), id);
         has_room = map_put(&names, str_of(id), (void *)(uintptr_t)(i + 1), NULL) == 0;
     }
     size_t n_fresh = json_array_size(fresh), start = part->offset;
@@ -268,24 +269,24 @@ void table_take(struct table *t, const json_t *result, const struct table_part *
         start =
             (size_t)matched > part->offset + n_fresh ? (size_t)matched - part->offset - n_fresh : 0;
     bool is_same = t->rows && !t->is_changed && start == t->start;
-    json_t *rows = is_same ? table_with_gone(t, &names, fresh) : json_incref(fresh);
+    json_t *rows = is_same ? row_table_with_gone(t, &names, fresh) : json_incref(fresh);
     json_decref(t->rows);
     t->rows = rows;
     t->start = start;
-    table_note_gone(t, &names);
+    row_table_note_gone(t, &names);
     size_t known = t->start + n_fresh;
     t->total = matched > (json_int_t)known ? (size_t)matched : known;
     t->has_more = json_is_true(json_object_get(result, "more")) && t->total == known;
     t->seen = (uint64_t)json_integer_value(json_object_get(result, "seen"));
     t->matched = t->total;
     t->total += json_array_size(t->rows) - n_fresh;
-    table_follow(t);
+    row_table_follow(t);
     t->is_changed = false;
     json_decref(fresh);
     map_fini(&names);
 }
 
-size_t table_behind(const struct table *t, const json_t *row, const char *column)
+size_t row_table_behind(const struct row_table *t, const json_t *row, const char *column)
 {
     size_t low = 0, high = json_array_size(t->rows);
     const json_t *v = json_object_get(row, column);
@@ -299,14 +300,14 @@ size_t table_behind(const struct table *t, const json_t *row, const char *column
     return column ? low : high;
 }
 
-void table_append(struct table *t, json_t *row, const char *column, size_t max)
+void row_table_append(struct row_table *t, json_t *row, const char *column, size_t max)
 {
     if (!t->rows)
         t->rows = json_array();
     bool is_at_end = t->index + 1 >= t->total;
     if (!t->identity[0] && !json_object_get(row, TABLE_NUMBER))
         json_object_set_new(row, TABLE_NUMBER, json_integer(++t->next_number));
-    size_t at = table_behind(t, row, column);
+    size_t at = row_table_behind(t, row, column);
     if (json_array_insert_new(t->rows, at, row) < 0)
         return;
     t->index += at < t->index || (at == t->index && at + 1 < json_array_size(t->rows));
@@ -326,15 +327,15 @@ void table_append(struct table *t, json_t *row, const char *column, size_t max)
     t->total = t->matched = json_array_size(t->rows);
     if (is_at_end)
         t->index = t->total - 1;
-    table_remember(t);
-    table_show_selected(t);
+    row_table_remember(t);
+    row_table_show_selected(t);
 }
 
-struct table_part table_want(const struct table *t)
+struct row_table_part row_table_want(const struct row_table *t)
 {
     size_t page = t->page ? t->page : TABLE_PAGE_DEFAULT;
-    struct table_part part = {.limit = TABLE_LIMIT_MAX};
-    if (!table_can_skip(t))
+    struct row_table_part part = {.limit = TABLE_LIMIT_MAX};
+    if (!row_table_can_skip(t))
         return part;
     part.offset = t->top > page ? t->top - page : 0;
     part.limit = 3 * page < TABLE_LIMIT_MAX ? 3 * page : TABLE_LIMIT_MAX;
@@ -350,15 +351,16 @@ struct table_part table_want(const struct table *t)
     return part;
 }
 
-bool table_has_margin(const struct table *t)
+bool row_table_has_margin(const struct row_table *t)
 {
     size_t half = t->page / 2, end = t->start + json_array_size(t->rows);
     size_t first = t->top > half ? t->top - half : 0;
     bool is_end = end >= t->total && !t->has_more;
-    return !table_can_skip(t) || (first >= t->start && (is_end || end >= t->top + t->page + half));
+    return !row_table_can_skip(t) ||
+           (first >= t->start && (is_end || end >= t->top + t->page + half));
 }
 
-bool table_has_visible(const struct table *t)
+bool row_table_has_visible(const struct row_table *t)
 {
     size_t last = t->top + (t->page ? t->page : 1);
     last = last < t->total ? last : t->total;
@@ -367,7 +369,7 @@ bool table_has_visible(const struct table *t)
 
 /* ---- moving ---- */
 
-void table_move(struct table *t, long by)
+void row_table_move(struct row_table *t, long by)
 {
     long to = (long)t->index, last = (long)t->total - 1;
     if (last < 0)
@@ -375,39 +377,39 @@ void table_move(struct table *t, long by)
     to = by > last - to ? last : to + by;
     t->index = (size_t)(to < 0 ? 0 : to);
     t->is_following = t->index > 0;
-    table_show_selected(t);
-    table_remember(t);
+    row_table_show_selected(t);
+    row_table_remember(t);
 }
 
-void table_page(struct table *t, int direction)
+void row_table_page(struct row_table *t, int direction)
 {
     size_t page = t->page ? t->page : 1;
     if (direction > 0)
         t->top += page;
     else
         t->top = t->top > page ? t->top - page : 0;
-    table_move(t, direction > 0 ? (long)page : -(long)page);
+    row_table_move(t, direction > 0 ? (long)page : -(long)page);
 }
 
-void table_set_page(struct table *t, size_t page)
+void row_table_set_page(struct row_table *t, size_t page)
 {
     t->page = page;
-    table_show_selected(t);
+    row_table_show_selected(t);
 }
 
 /* ---- marks ---- */
 
-bool table_is_marked(const struct table *t, const char *identity)
+bool row_table_is_marked(const struct row_table *t, const char *identity)
 {
     return map_get(&t->marks, str_of(identity)) != NULL;
 }
 
-void table_unmark(struct table *t, const char *identity)
+void row_table_unmark(struct row_table *t, const char *identity)
 {
     json_decref(map_del(&t->marks, str_of(identity)));
 }
 
-void table_mark(struct table *t, const char *identity, const json_t *row)
+void row_table_mark(struct row_table *t, const char *identity, const json_t *row)
 {
     void *old = NULL;
     if (map_put(&t->marks, str_of(identity), json_incref((json_t *)row), &old) < 0)
@@ -415,7 +417,7 @@ void table_mark(struct table *t, const char *identity, const json_t *row)
     json_decref(old);
 }
 
-json_t *table_targets(const struct table *t, json_t **ret_rows)
+json_t *row_table_targets(const struct row_table *t, json_t **ret_rows)
 {
     json_t *targets = json_array();
     struct map seen = {0};
@@ -426,7 +428,7 @@ json_t *table_targets(const struct table *t, json_t **ret_rows)
     *ret_rows = json_array();
     /* Those that are on the screen first, in its order. */
     for (size_t i = 0; t->marks.count && i < json_array_size(t->rows); i++) {
-        table_identity(t, json_array_get(t->rows, i), id);
+        row_table_identity(t, json_array_get(t->rows, i), id);
         row = map_get(&t->marks, str_of(id));
         if (!row || map_put(&seen, str_of(id), &table_present, NULL) < 0)
             continue;
@@ -438,8 +440,8 @@ json_t *table_targets(const struct table *t, json_t **ret_rows)
             json_array_append_new(targets, json_stringn(key.p, key.n));
             json_array_append(*ret_rows, row);
         }
-    const json_t *selected = table_selected(t);
-    if (t->marks.count == 0 && selected && !table_is_gone(t, t->selected)) {
+    const json_t *selected = row_table_selected(t);
+    if (t->marks.count == 0 && selected && !row_table_is_gone(t, t->selected)) {
         json_array_append_new(targets, json_string(t->selected));
         json_array_append(*ret_rows, (json_t *)selected);
     }
@@ -449,7 +451,7 @@ json_t *table_targets(const struct table *t, json_t **ret_rows)
 
 /* ---- order and filter ---- */
 
-static void table_change(struct table *t)
+static void row_table_change(struct row_table *t)
 {
     t->is_changed = true;
     t->is_following = false;
@@ -457,14 +459,15 @@ static void table_change(struct table *t)
 }
 
 /* c: the column of that name; NULL = it is TABLE_NODE, or "". */
-static void table_set_sort(struct table *t, const char *name, const struct command_column *c)
+static void row_table_set_sort(struct row_table *t, const char *name,
+                               const struct command_column *c)
 {
     (void)str_copy(t->sort, sizeof(t->sort), str_of(name));
     t->is_descending = c && (output_is_number(c->unit) || c->unit == COMMANDS_TIME);
-    table_change(t);
+    row_table_change(t);
 }
 
-void table_sort_next(struct table *t, int direction, uint64_t wide)
+void row_table_sort_next(struct row_table *t, int direction, uint64_t wide)
 {
     /* Behind the columns come the daemon's own order and, in front of the first one again, the
      * node. */
@@ -478,39 +481,39 @@ void table_sort_next(struct table *t, int direction, uint64_t wide)
         at = (at + n + (size_t)direction) % n;
     while (at < own && t->columns[at].is_wide && !(wide >> at & 1));
     if (at < own)
-        table_set_sort(t, t->columns[at].name, &t->columns[at]);
+        row_table_set_sort(t, t->columns[at].name, &t->columns[at]);
     else
-        table_set_sort(t, at == node ? TABLE_NODE : "", NULL);
+        row_table_set_sort(t, at == node ? TABLE_NODE : "", NULL);
 }
 
-void table_sort_by(struct table *t, const char *column)
+void row_table_sort_by(struct row_table *t, const char *column)
 {
     const struct command_column *c = t->command ? commands_column(t->command, column) : NULL;
     bool is_node = t->has_node && strcmp(column, TABLE_NODE) == 0;
     if ((c || is_node) && strcmp(t->sort, column) == 0)
-        table_reverse(t);
+        row_table_reverse(t);
     else if (c || is_node)
-        table_set_sort(t, column, c);
+        row_table_set_sort(t, column, c);
 }
 
-void table_reverse(struct table *t)
+void row_table_reverse(struct row_table *t)
 {
     t->is_descending = !t->is_descending;
-    table_change(t);
+    row_table_change(t);
 }
 
-const char *table_sort_text(const struct table *t, char dst[72])
+const char *row_table_sort_text(const struct row_table *t, char dst[72])
 {
     snprintf(dst, 72, "%s%s", t->sort[0] && t->is_descending ? "-" : "", t->sort);
     return dst;
 }
 
-void table_set_filter(struct table *t, const char *filter)
+void row_table_set_filter(struct row_table *t, const char *filter)
 {
     if (strcmp(t->filter, filter) == 0)
         return;
     (void)str_copy(t->filter, sizeof(t->filter), str_of(filter));
     t->top = t->index = 0;
     t->selected[0] = '\0';
-    table_change(t);
+    row_table_change(t);
 }
