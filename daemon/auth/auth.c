@@ -34,10 +34,10 @@ static void auth_forget_answers(struct auth *a, const char *user)
 
 /* ---- providers of a config ---- */
 
-static int auth_setup_new(struct auth *a, struct config *c, struct tls_client *const *tls,
-                          struct auth_setup **ret)
+static int auth_snapshot_new(struct auth *a, struct config *c, struct tls_client *const *tls,
+                             struct auth_snapshot **ret)
 {
-    struct auth_setup *s = calloc(1, sizeof(*s) + c->n_auths * sizeof(s->v[0]));
+    struct auth_snapshot *s = calloc(1, sizeof(*s) + c->n_auths * sizeof(s->v[0]));
     if (!s)
         return -ERR_NOMEM;
     s->refs = 1;
@@ -46,7 +46,7 @@ static int auth_setup_new(struct auth *a, struct config *c, struct tls_client *c
         const struct auth_provider_ops *ops = kinds[c->auths[i].type];
         int err = ops->new (a, &c->auths[i], tls ? tls[i] : NULL, &s->v[i]);
         if (err < 0) {
-            auth_setup_unref(s);
+            auth_snapshot_unref(s);
             return err;
         }
         *s->v[i] = (struct auth_provider){.ops = ops, .auth = a, .config = &c->auths[i]};
@@ -59,12 +59,12 @@ static int auth_setup_new(struct auth *a, struct config *c, struct tls_client *c
 
 int auth_configure(struct auth *a, struct config *c, struct tls_client *const *tls)
 {
-    struct auth_setup *s;
-    int err = auth_setup_new(a, c, tls, &s);
+    struct auth_snapshot *s;
+    int err = auth_snapshot_new(a, c, tls, &s);
     if (err < 0)
         return err;
-    auth_setup_unref(a->setup);
-    a->setup = s;
+    auth_snapshot_unref(a->snapshot);
+    a->snapshot = s;
     auth_forget_answers(a, NULL);
     return 0;
 }
@@ -78,15 +78,15 @@ int auth_new(struct loop *l, struct jobs *jobs, struct store *store, struct reso
     *a = (struct auth){.loop = l, .jobs = jobs, .store = store, .resolver = resolver};
     list_init(&a->queries);
     free_list_init(&a->free_queries, sizeof(struct auth_query), QUERIES_KEPT);
-    a->setup = calloc(1, sizeof(*a->setup)); /* no providers yet */
-    int err = a->setup ? cache_new(CACHE_MAX_BYTES, &a->cache) : -ERR_NOMEM;
+    a->snapshot = calloc(1, sizeof(*a->snapshot)); /* no providers yet */
+    int err = a->snapshot ? cache_new(CACHE_MAX_BYTES, &a->cache) : -ERR_NOMEM;
     if (err == 0 && store && store_has_names(store, &a->has_names) < 0)
         a->has_names = true; /* who is locked is found out when they come */
     if (err < 0) {
         auth_free(a);
         return err;
     }
-    a->setup->refs = 1;
+    a->snapshot->refs = 1;
     *ret = a;
     return 0;
 }
@@ -100,7 +100,7 @@ void auth_free(struct auth *a)
         query_detach(q);
         query_close(a, q);
     }
-    auth_setup_unref(a->setup);
+    auth_snapshot_unref(a->snapshot);
     cache_free(a->cache);
     free_list_fini(&a->free_queries);
     free(a);
@@ -170,7 +170,7 @@ void auth_cancel(struct auth_query *q)
         return;
     q->cb = NULL;
     q->keys_cb = NULL;
-    const struct auth_provider_ops *asked = q->work ? q->setup->v[q->at]->ops : NULL;
+    const struct auth_provider_ops *asked = q->work ? q->snapshot->v[q->at]->ops : NULL;
     if (asked && asked->is_asked && asked->is_asked(q))
         return;
     struct auth *a = q->auth;
@@ -184,7 +184,7 @@ static void keys_start(struct loop_deferred *d)
 {
     struct auth_query *q = CONTAINER_OF(d, struct auth_query, start);
     struct str user = buf_str(&q->ask.cred.user);
-    const struct auth_setup *s = q->setup;
+    const struct auth_snapshot *s = q->snapshot;
     while (q->at < s->n && !s->v[q->at]->ops->keys)
         q->at++;
     if (q->at == s->n || user_name_normalise(user, q->ask.user) < 0)

@@ -23,7 +23,7 @@ static int account_apply(struct auth_query *q, const struct store_user *u)
 {
     struct auth_result *r = &q->result;
     int err = 0;
-    if (!u->is_stored || q->setup->v[q->at]->config->type == AUTH_TYPE_USERS)
+    if (!u->is_stored || q->snapshot->v[q->at]->config->type == AUTH_TYPE_USERS)
         return 0;
     if (u->backend_user) {
         buf_clear(&r->backend_cred.user);
@@ -201,7 +201,7 @@ void query_answer(struct auth_query *q)
 {
     struct auth_result *r = &q->result;
     if (!r->source)
-        r->source = q->setup->v[q->at]->ops->name;
+        r->source = q->snapshot->v[q->at]->ops->name;
     if (r->status == AUTH_OK && q->ask.cred.mech != SASL_NONE)
         name_rules_apply(q);
     else

@@ -46,7 +46,7 @@ struct auth_provider {
 };
 
 /* The providers of one config, in order. Kept by the queries that began with them. */
-struct auth_setup {
+struct auth_snapshot {
     unsigned refs;
     struct config *config;
     bool has_cache; /* some provider's answers are remembered */
@@ -55,14 +55,14 @@ struct auth_setup {
 };
 
 /* Gives a reference back; of the worker's thread alone. */
-void auth_setup_unref(struct auth_setup *s); /* NULL is fine */
+void auth_snapshot_unref(struct auth_snapshot *s); /* NULL is fine */
 
 struct auth {
     struct loop *loop;
     struct jobs *jobs;
     struct store *store;
     struct resolver *resolver;
-    struct auth_setup *setup;
+    struct auth_snapshot *snapshot;
     struct cache *cache;
     bool has_names; /* operators said something of some name, or may have */
     struct list queries;
@@ -85,9 +85,9 @@ struct auth_query {
     struct list link;
     atomic_uint refs; /* the worker's and, while one runs, a job's: the last one frees the memory */
     struct auth *auth; /* NULL when the worker is done with it */
-    struct auth_setup *setup;
+    struct auth_snapshot *snapshot;
     size_t at;          /* index of the provider that is asked */
-    uint64_t providers; /* bit i: setup->v[i] may be asked */
+    uint64_t providers; /* bit i: snapshot->v[i] may be asked */
     uint64_t generation;
     struct loop_deferred start;
     struct auth_ask ask; /* does not change: a job may read it */

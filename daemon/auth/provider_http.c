@@ -142,7 +142,7 @@ static void on_reply(void *arg, const struct http_result *result)
 static int http_send(struct http_talk *k)
 {
     struct auth_query *q = k->q;
-    const struct http *p = CONTAINER_OF(q->setup->v[q->at], struct http, base);
+    const struct http *p = CONTAINER_OF(q->snapshot->v[q->at], struct http, base);
     AUTO_SECRET_BUF fields = BUF_INIT;
     int err = buf_reserve(&fields, REQUEST_USUAL_BYTES);
     if (err == 0)

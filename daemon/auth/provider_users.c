@@ -245,7 +245,7 @@ static void users_done(struct job *job, void *owner)
     (void)owner;
     q->work = NULL;
     if (q->auth) {
-        struct users *p = CONTAINER_OF(q->setup->v[q->at], struct users, base);
+        struct users *p = CONTAINER_OF(q->snapshot->v[q->at], struct users, base);
         if (hash && (!p->decoy || strcmp(p->decoy, hash) != 0)) {
             secret_free(p->decoy);
             p->decoy = str_dup_c(hash);

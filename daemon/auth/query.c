@@ -53,7 +53,7 @@ bool auth_ask_is_own(const struct auth_ask *a)
 
 /* ---- life ---- */
 
-void auth_setup_unref(struct auth_setup *s)
+void auth_snapshot_unref(struct auth_snapshot *s)
 {
     if (!s || --s->refs > 0)
         return;
@@ -115,12 +115,13 @@ struct auth_query *query_new(struct auth *a, const struct auth_request *r)
     }
     q->auth = a;
     q->generation = a->generation;
-    q->setup = a->setup;
-    q->setup->refs++;
+    q->snapshot = a->snapshot;
+    q->snapshot->refs++;
     /* No configuration yet; keys of a user, whoever asks for them: all. */
     q->providers = UINT64_MAX;
-    if (a->setup->config && q->ask.listener) {
-        const struct config_listener *l = config_listener_find(a->setup->config, q->ask.listener);
+    if (a->snapshot->config && q->ask.listener) {
+        const struct config_listener *l =
+            config_listener_find(a->snapshot->config, q->ask.listener);
         q->providers = l ? l->provider_mask : 0;
     }
     list_add_tail(&a->queries, &q->link);
@@ -129,7 +130,7 @@ struct auth_query *query_new(struct auth *a, const struct auth_request *r)
 
 void query_detach(struct auth_query *q)
 {
-    const struct auth_setup *s = q->setup;
+    const struct auth_snapshot *s = q->snapshot;
     if (q->at < s->n && s->v[q->at]->ops->abandon)
         s->v[q->at]->ops->abandon(q);
     if (q->abandon_names)
@@ -142,10 +143,10 @@ void query_detach(struct auth_query *q)
 /* The worker's part is over: nothing but a job may still hold the memory. */
 void query_close(struct auth *a, struct auth_query *q)
 {
-    struct auth_setup *s = q->setup;
+    struct auth_snapshot *s = q->snapshot;
     if (query_leave(q))
         free_list_give(&a->free_queries, q);
-    auth_setup_unref(s);
+    auth_snapshot_unref(s);
 }
 
 /* ---- the way through the providers ---- */
@@ -155,7 +156,7 @@ void query_close(struct auth *a, struct auth_query *q)
 uint64_t query_source(const struct auth_query *q)
 {
     const struct auth_ask *a = &q->ask;
-    const struct config *c = q->setup->config;
+    const struct config *c = q->snapshot->config;
     struct addr key = addr_limit_key(&a->r.client);
     char name[sizeof(key.ip) + sizeof(a->user)];
     size_t n = sizeof(key.ip);
@@ -180,7 +181,7 @@ void query_end(struct auth_query *q)
 
 bool query_is_cacheable(const struct auth_query *q)
 {
-    return q->setup->has_cache && sasl_is_clear_text(q->ask.cred.mech) &&
+    return q->snapshot->has_cache && sasl_is_clear_text(q->ask.cred.mech) &&
            q->ask.cred.secret.len > 0;
 }
 
@@ -188,7 +189,7 @@ void query_finish(struct auth_query *q)
 {
     struct auth *a = q->auth;
     struct auth_result *r = &q->result;
-    uint64_t ttl_ms = q->setup->v[q->at]->config->cache_ms;
+    uint64_t ttl_ms = q->snapshot->v[q->at]->config->cache_ms;
     /* Looked up before cached answers were forgotten: it may be one of those. */
     bool is_stale = q->generation != a->generation;
     bool is_free = r->status == AUTH_OK && r->refusal == AUTH_OK && !r->is_held;
@@ -206,8 +207,8 @@ void query_refuse(struct auth_query *q, enum auth_status status, const char *rea
     q->result.status = status;
     (void)str_copy(q->reason, sizeof(q->reason), str_of(reason));
     q->result.log_reason = q->reason;
-    if (q->at < q->setup->n)
-        q->result.source = q->setup->v[q->at]->ops->name;
+    if (q->at < q->snapshot->n)
+        q->result.source = q->snapshot->v[q->at]->ops->name;
     query_end(q);
 }
 
@@ -220,7 +221,7 @@ void query_say(struct auth_query *q, struct str text)
 /* Index of the first provider from i on that may judge the query; the number of them when none. */
 static size_t query_find(const struct auth_query *q, size_t i)
 {
-    const struct auth_setup *s = q->setup;
+    const struct auth_snapshot *s = q->snapshot;
     enum sasl_mech mech = q->ask.cred.mech;
     for (; i < s->n; i++) {
         const struct auth_provider_ops *ops = s->v[i]->ops;
@@ -234,14 +235,14 @@ static size_t query_find(const struct auth_query *q, size_t i)
 
 bool query_is_last(const struct auth_query *q)
 {
-    return query_find(q, q->at + 1) == q->setup->n;
+    return query_find(q, q->at + 1) == q->snapshot->n;
 }
 
 /* Mail without a login needs no provider but the listener's consent: the routes say where it goes.
  */
 void query_ask(struct auth_query *q, size_t from)
 {
-    const struct auth_setup *s = q->setup;
+    const struct auth_snapshot *s = q->snapshot;
     q->at = query_find(q, from);
     if (q->at < s->n) {
         s->v[q->at]->ops->check(s->v[q->at], q);

@@ -17,7 +17,7 @@ struct config_compare {
     struct pool_edit
         *edits; /* as they were: it takes no turn of changes, which do not wait for it */
     size_t n_edits;
-    struct setup *before;
+    struct snapshot *before;
     struct pools *next;
     struct config_problems problems;
     struct config_changes changes;
@@ -31,7 +31,7 @@ static int compare_start(struct work *w)
     if (!w->request->client)
         return -ERR_SHUTDOWN; /* nobody waits for it any more */
     int err = runtime_edits_copy(work_control(w)->runtime, &l->edits, &l->n_edits);
-    l->before = setup_ref(control_setup(work_control(w)));
+    l->before = snapshot_ref(control_setup(work_control(w)));
     l->started = configs_started(work_control(w));
     return err;
 }
@@ -55,7 +55,7 @@ static void compare_fini(struct work *w)
     runtime_edits_free(l->edits, l->n_edits);
     config_unref(l->started);
     config_unref(l->disk);
-    setup_unref(l->before);
+    snapshot_unref(l->before);
     pools_unref(l->next);
     config_problems_fini(&l->problems);
     config_changes_fini(&l->changes);

@@ -10,7 +10,7 @@
 
 struct control;
 
-/* Loads runtime edits and operations from the store; no setup is needed yet: the first pools are
+/* Loads runtime edits and operations from the store; no snapshot is needed yet: the first pools are
  * built with control_edits. host is borrowed. Blocking. 0 or -ERR_x with a sentence in *ret_error
  * (owned). */
 int control_new(const struct engine_api *host, struct control **ret, char **ret_error) NODISCARD;
@@ -19,8 +19,8 @@ int control_listen(struct control *c, int fd, size_t i) NODISCARD;
 /* The same in the place of that socket, whose file is gone: its clients stay. -ERR_NOT_FOUND: it
  * does not serve there. */
 int control_relisten(struct control *c, int fd, size_t i) NODISCARD;
-/* The first setup is published and all listeners are there, but nobody was accepted yet. is_kept:
- * its config is that of an engine that died; the file may say something else by now. */
+/* The first snapshot is published and all listeners are there, but nobody was accepted yet.
+ * is_kept: its config is that of an engine that died; the file may say something else by now. */
 void control_note_start(struct control *c, bool is_kept);
 /* The runtime edits in force: for pools_build. Borrowed until the next change. */
 const struct pool_edit *control_edits(const struct control *c, size_t *ret_n);

@@ -10,7 +10,7 @@
 #include "runtime/listener_pause.h"
 #include "runtime/state.h"
 
-static json_t *listener_row(const struct control *control, const struct setup_listener *l)
+static json_t *listener_row(const struct control *control, const struct snapshot_listener *l)
 {
     const struct engine_api *h = control->host;
     const json_t *pause = listener_pauses_find(control->pauses, l->config->name);
@@ -50,30 +50,33 @@ static json_t *listener_row(const struct control *control, const struct setup_li
 
 void command_listener_list(struct request *r)
 {
-    const struct setup *setup = control_setup(request_control(r));
+    const struct snapshot *snapshot = control_setup(request_control(r));
     json_t *rows = json_array();
-    for (size_t i = 0; i < setup->n_listeners; i++)
-        (void)json_array_append_new(rows, listener_row(request_control(r), &setup->listeners[i]));
+    for (size_t i = 0; i < snapshot->n_listeners; i++)
+        (void)json_array_append_new(rows,
+                                    listener_row(request_control(r), &snapshot->listeners[i]));
     table_answer(r, rows);
 }
 
-const struct setup_listener *listener_find(struct request *r, const char *name)
+const struct snapshot_listener *listener_find(struct request *r, const char *name)
 {
-    const struct setup_listener *l = setup_listener_find(control_setup(request_control(r)), name);
+    const struct snapshot_listener *l =
+        snapshot_listener_find(control_setup(request_control(r)), name);
     if (l)
         return l;
-    const struct setup *setup = control_setup(request_control(r));
-    AUTO_FREE const char **names = calloc(setup->n_listeners + 1, sizeof(*names));
-    for (size_t i = 0; names && i < setup->n_listeners; i++)
-        names[i] = setup->listeners[i].config->name;
-    request_fail(r, -ERR_NO_LISTENER, names ? str_nearest(name, names, setup->n_listeners) : NULL,
+    const struct snapshot *snapshot = control_setup(request_control(r));
+    AUTO_FREE const char **names = calloc(snapshot->n_listeners + 1, sizeof(*names));
+    for (size_t i = 0; names && i < snapshot->n_listeners; i++)
+        names[i] = snapshot->listeners[i].config->name;
+    request_fail(r, -ERR_NO_LISTENER,
+                 names ? str_nearest(name, names, snapshot->n_listeners) : NULL,
                  "there is no listener %.128s", name);
     return NULL;
 }
 
 void command_listener_show(struct request *r)
 {
-    const struct setup_listener *l = listener_find(r, request_text(r, "name"));
+    const struct snapshot_listener *l = listener_find(r, request_text(r, "name"));
     if (!l)
         return;
     json_t *row = listener_row(request_control(r), l);

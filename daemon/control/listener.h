@@ -4,8 +4,8 @@
 
 #include "rpc/request.h"
 
-struct setup_listener;
+struct snapshot_listener;
 
-/* A listener of the present setup; when there is none the request is answered, with the nearest
+/* A listener of the present snapshot; when there is none the request is answered, with the nearest
  * name, and NULL returned. */
-const struct setup_listener *listener_find(struct request *r, const char *name);
+const struct snapshot_listener *listener_find(struct request *r, const char *name);

@@ -223,20 +223,22 @@ static const struct latency *backend_connect_times(const struct backend *b)
     return &b->connect_times;
 }
 
-/* All backends, each once; the array is owned, the backends are borrowed from setup and dynamics.
+/* All backends, each once; the array is owned, the backends are borrowed from snapshot and
+ * dynamics.
  */
-static struct backend **exposition_collect(const struct setup *setup, struct backend **dynamics,
-                                           size_t n_dynamics, size_t *ret_n)
+static struct backend **exposition_collect(const struct snapshot *snapshot,
+                                           struct backend **dynamics, size_t n_dynamics,
+                                           size_t *ret_n)
 {
     size_t most = n_dynamics, n = 0;
-    for (size_t i = 0; i < setup->pools->n; i++)
-        most += setup->pools->v[i].n_members;
+    for (size_t i = 0; i < snapshot->pools->n; i++)
+        most += snapshot->pools->v[i].n_members;
     struct backend **v = calloc(most + 1, sizeof(struct backend *));
     if (!v)
         return NULL;
-    for (size_t i = 0; i < setup->pools->n; i++)
-        for (size_t k = 0; k < setup->pools->v[i].n_members; k++)
-            v[n++] = setup->pools->v[i].members[k].backend;
+    for (size_t i = 0; i < snapshot->pools->n; i++)
+        for (size_t k = 0; k < snapshot->pools->v[i].n_members; k++)
+            v[n++] = snapshot->pools->v[i].members[k].backend;
     for (size_t i = 0; i < n_dynamics; i++)
         v[n++] = dynamics[i];
     *ret_n = n;
@@ -284,10 +286,10 @@ static void exposition_backends(struct exposition *e, struct control *c)
 static void exposition_paused(struct exposition *e, const struct control *c)
 {
     static const char name[] = "mailproxy_listener_paused";
-    const struct setup *setup = control_setup(c);
+    const struct snapshot *snapshot = control_setup(c);
     exposition_head(e, name, "gauge", "An operator stopped it from accepting.");
-    for (size_t i = 0; i < setup->n_listeners; i++) {
-        const char *listener = setup->listeners[i].config->name;
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        const char *listener = snapshot->listeners[i].config->name;
         exposition_print(e, "%s{listener=\"", name);
         exposition_label(e, listener);
         exposition_put(e, STR("\"}"));
@@ -295,12 +297,12 @@ static void exposition_paused(struct exposition *e, const struct control *c)
     }
 }
 
-static void exposition_listeners(struct exposition *e, const struct setup *setup)
+static void exposition_listeners(struct exposition *e, const struct snapshot *snapshot)
 {
     static const char name[] = "mailproxy_listener_certificate_expiry_timestamp_seconds";
     exposition_head(e, name, "gauge", "End of the certificate that ends first, as it was loaded.");
-    for (size_t i = 0; i < setup->n_listeners; i++) {
-        const struct setup_listener *l = &setup->listeners[i];
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        const struct snapshot_listener *l = &snapshot->listeners[i];
         const struct tls_cert_end *end = l->tls ? tls_server_first_end(l->tls) : NULL;
         if (!end)
             continue;

@@ -8,10 +8,10 @@
 const char *control_unready(const struct control *c)
 {
     const struct engine_api *h = c->host;
-    const struct setup *setup = control_setup(c);
+    const struct snapshot *snapshot = control_setup(c);
     bool is_accepting = false;
-    for (size_t i = 0; i < setup->n_listeners && !is_accepting; i++)
-        is_accepting = !h->is_listener_paused(h->arg, setup->listeners[i].config->name);
+    for (size_t i = 0; i < snapshot->n_listeners && !is_accepting; i++)
+        is_accepting = !h->is_listener_paused(h->arg, snapshot->listeners[i].config->name);
     return h->is_stopping(h->arg)       ? "stopping"
            : h->is_retired(h->arg)      ? "another engine serves"
            : fleet_is_leaving(c->fleet) ? "leaving the fleet"

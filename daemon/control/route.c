@@ -172,7 +172,7 @@ static void explain_user_failed(json_t *row, const struct explain *x, struct exp
 
 /* ---- the destination ---- */
 
-static void explain_where(json_t *row, const struct explain *x, const struct setup *setup,
+static void explain_where(json_t *row, const struct explain *x, const struct snapshot *snapshot,
                           const struct config_listener *l, struct explain_words *w)
 {
     struct route route = {0};
@@ -183,7 +183,7 @@ static void explain_where(json_t *row, const struct explain *x, const struct set
                                     .listener = l,
                                     .pool = x->user.pool,
                                     .backend = x->user.backend};
-    int err = route_find(setup, work_control(&x->work)->host->registry, &q, &route);
+    int err = route_find(snapshot, work_control(&x->work)->host->registry, &q, &route);
     if (err < 0) {
         explain_nowhere(row, x, w);
         return;
@@ -194,7 +194,8 @@ static void explain_where(json_t *row, const struct explain *x, const struct set
         AUTO_BUF text = BUF_INIT;
         AUTO_BUF conditions = BUF_INIT;
         (void)!route_print(route.rule, &conditions);
-        (void)!buf_printf(&text, "route %td%s%s", route.rule - pools_routes(setup->pools, &n) + 1,
+        (void)!buf_printf(&text, "route %td%s%s",
+                          route.rule - pools_routes(snapshot->pools, &n) + 1,
                           conditions.len ? ": " : "", buf_cstr(&conditions));
         request_set_text(row, "reason", buf_cstr(&text));
     }
@@ -235,13 +236,13 @@ static void explain_limits(const struct explain *x, struct explain_words *w)
         explain_say(w, "%s", buf_cstr(&words));
 }
 
-static json_t *explain_row(const struct explain *x, const struct setup_listener *l)
+static json_t *explain_row(const struct explain *x, const struct snapshot_listener *l)
 {
     CLEANUP(explain_words_fini) struct explain_words w = {0};
     AUTO_BUF providers = BUF_INIT;
-    const struct setup *setup = control_setup(work_control(&x->work));
+    const struct snapshot *snapshot = control_setup(work_control(&x->work));
     const struct engine_api *h = work_control(&x->work)->host;
-    const struct config *c = setup->config;
+    const struct config *c = snapshot->config;
     json_t *row = json_object();
     request_set_text(row, "user", request_text(x->work.request, "user"));
     request_set_text(row, "listener", l->config->name);
@@ -261,13 +262,13 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
         explain_user(x, l->config->proto, &w);
     explain_limits(x, &w);
     explain_providers_failed(row, x, c, &w);
-    explain_where(row, x, setup, l->config, &w);
+    explain_where(row, x, snapshot, l->config, &w);
     explain_user_failed(row, x, &w);
     /* May an auth server send the user elsewhere? An operator's pin is stronger. */
     bool is_server_asked = has_provider(c, AUTH_TYPE_HTTP) && (!store_user_has_password(&x->user) ||
                                                                c->auths[0].type == AUTH_TYPE_HTTP);
     bool is_pinned = x->user.pool || x->user.backend;
-    if (is_server_asked && !is_pinned && !explain_is_refused(x, c) && setup->pools->n > 0)
+    if (is_server_asked && !is_pinned && !explain_is_refused(x, c) && snapshot->pools->n > 0)
         (void)!buf_append_c(&w.verdict, ", unless the auth server says otherwise");
     explain_put_doubt(&w);
     /* What the listener asks of every client, which nobody else can know to be true of this one. */
@@ -283,15 +284,16 @@ static json_t *explain_row(const struct explain *x, const struct setup_listener 
 static void explain_done(struct work *w)
 {
     struct explain *x = CONTAINER_OF(w, struct explain, work);
-    const struct setup *setup = control_setup(work_control(w));
+    const struct snapshot *snapshot = control_setup(work_control(w));
     const char *name = request_text(w->request, "listener");
     if (work_fail(w))
         return;
-    if (!name && setup->n_listeners == 0) {
+    if (!name && snapshot->n_listeners == 0) {
         request_fail(w->request, -ERR_NO_LISTENER, NULL, NULL);
         return;
     }
-    const struct setup_listener *l = name ? listener_find(w->request, name) : &setup->listeners[0];
+    const struct snapshot_listener *l =
+        name ? listener_find(w->request, name) : &snapshot->listeners[0];
     if (l)
         request_answer(w->request, explain_row(x, l));
 }

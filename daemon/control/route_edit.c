@@ -53,8 +53,8 @@ void command_route_list(struct request *r)
  * sessions hold nobody up. */
 struct route_look {
     struct work work;
-    struct setup *setup;  /* one reference */
-    struct routes *after; /* one reference */
+    struct snapshot *snapshot; /* one reference */
+    struct routes *after;      /* one reference */
     json_t *rows;
     struct session_chunk **chunks; /* as they came */
     size_t n_chunks, room;
@@ -67,7 +67,7 @@ static const char *look_pool(struct route_look *l, const struct config_route *v,
                              const struct route_request *q)
 {
     const struct config_route *rule = route_rule(v, n, q);
-    const struct config *c = l->setup->pools->config;
+    const struct config *c = l->snapshot->pools->config;
     l->matches += rule ? (size_t)(rule - v) + 1 : n;
     return rule ? rule->pool : c->n_pools > 0 ? c->pools[0].name : "";
 }
@@ -77,12 +77,13 @@ static void look_row(struct route_look *l, const struct session_row *row)
     const struct session_value *v = row->v;
     struct str reason = v[SESSION_FIELD_ROUTE].text;
     size_t n;
-    const struct config_route *before = pools_routes(l->setup->pools, &n);
+    const struct config_route *before = pools_routes(l->snapshot->pools, &n);
     if (!str_eq(reason, STR("route")) && !str_eq(reason, STR("default pool")))
         return;
     AUTO_FREE char *user = str_dup(v[SESSION_FIELD_USER].text);
     AUTO_FREE char *listener = str_dup(v[SESSION_FIELD_LISTENER].text);
-    const struct setup_listener *at = listener ? setup_listener_find(l->setup, listener) : NULL;
+    const struct snapshot_listener *at =
+        listener ? snapshot_listener_find(l->snapshot, listener) : NULL;
     const struct route_request q = {.user = user,
                                     .proto = proto_find(v[SESSION_FIELD_PROTO].text),
                                     .listener = at ? at->config : NULL};
@@ -127,7 +128,7 @@ static void route_look_fini(struct work *w)
         session_chunk_free(l->chunks[i]);
     free(l->chunks);
     json_decref(l->rows);
-    setup_unref(l->setup);
+    snapshot_unref(l->snapshot);
     routes_unref(l->after);
 }
 
@@ -175,7 +176,7 @@ static void edit_look(struct route_change *ch)
     else
         err = routes_new(ch->config->routes, ch->config->n_routes, &l->after);
     if (err == 0) {
-        l->setup = setup_ref(control_setup(c));
+        l->snapshot = snapshot_ref(control_setup(c));
         l->rows = route_rows(c, l->after->v, l->after->n, ch->next ? "runtime" : "file");
         const struct collect_spec spec = {.fields = SESSION_FIELD_BIT(SESSION_FIELD_USER) |
                                                     SESSION_FIELD_BIT(SESSION_FIELD_PROTO) |
@@ -224,7 +225,7 @@ static void edit_text(const struct request *r, const char *param, const char **a
 static int route_edit_values(struct route_change *ch, struct config_route *route)
 {
     const struct request *r = ch->work.request;
-    const struct setup *setup = control_setup(work_control(&ch->work));
+    const struct snapshot *snapshot = control_setup(work_control(&ch->work));
     const char *proto = request_text(r, "protocol");
     edit_text(r, "domain", &route->domain);
     edit_text(r, "user", &route->user);
@@ -235,10 +236,10 @@ static int route_edit_values(struct route_change *ch, struct config_route *route
     if (proto && *proto && !route->proto)
         return route_edit_refuse(ch, -ERR_BAD_PARAM,
                                  str_printf("there is no protocol %.64s", proto));
-    if (route->listener && !setup_listener_find(setup, route->listener))
+    if (route->listener && !snapshot_listener_find(snapshot, route->listener))
         return route_edit_refuse(ch, -ERR_NO_LISTENER,
                                  str_printf("there is no listener %.128s", route->listener));
-    if (!route->pool || !pools_find(setup->pools, route->pool))
+    if (!route->pool || !pools_find(snapshot->pools, route->pool))
         return route_edit_refuse(
             ch, -ERR_NO_POOL,
             str_printf("there is no pool %.128s", route->pool ? route->pool : ""));

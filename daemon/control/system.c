@@ -50,14 +50,14 @@ static void system_status_done(struct work *w)
     const struct system_status *s = CONTAINER_OF(w, struct system_status, work);
     const struct control *c = work_control(w);
     const struct engine_api *h = c->host;
-    const struct setup *setup = control_setup(c);
+    const struct snapshot *snapshot = control_setup(c);
     struct process_figures f;
     json_t *row = json_object();
     process_measure(&f);
     trouble_look(c->trouble);
     request_set_text(row, "product", "mailproxy");
     request_set_text(row, "version", MAILPROXY_VERSION);
-    request_set_text(row, "node", setup->config->node);
+    request_set_text(row, "node", snapshot->config->node);
     request_put_number(row, "pid", (uint64_t)getpid());
     request_set_text(row, "state",
                      h->is_stopping(h->arg)  ? "stopping"
@@ -70,8 +70,8 @@ static void system_status_done(struct work *w)
     request_put_number(row, "workers", h->n_workers);
     request_put_number(row, "sessions", engine_api_counter(h, PROTO_COUNT, COUNTER_SESSIONS));
     request_put_number(row, "relaying", engine_api_counter(h, PROTO_COUNT, COUNTER_RELAYING));
-    request_set_text(row, "config", setup->config->path);
-    request_put_number(row, "generation", setup->generation);
+    request_set_text(row, "config", snapshot->config->path);
+    request_put_number(row, "generation", snapshot->generation);
     request_set_number(row, "confirm_left", configs_confirm_left_ms(c));
     if (w->err == 0)
         request_put_number(row, "users", s->users);

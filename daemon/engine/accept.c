@@ -23,7 +23,7 @@ struct acceptor {
     struct acceptors *all;
     char *address;
     char *listener; /* name; a pause survives reloads */
-    unsigned index; /* in the setup */
+    unsigned index; /* in the snapshot */
     int fd;
     struct event *event;
     unsigned batch, turns; /* clients taken in one turn, see on_acceptable */
@@ -33,7 +33,7 @@ struct acceptor {
 struct acceptors {
     struct acceptors_spec spec;
     size_t next;
-    struct setup *setup;
+    struct snapshot *snapshot;
     struct list list;
     struct loop_timer exhausted; /* sockets wait until it runs */
     bool is_exhausted;
@@ -117,7 +117,7 @@ static void acceptor_refuse(const struct acceptor *a, int fd, enum reply_kind ki
                             const char *text)
 {
     AUTO_BUF words = BUF_INIT;
-    const struct config_listener *l = a->all->setup->listeners[a->index].config;
+    const struct config_listener *l = a->all->snapshot->listeners[a->index].config;
     if (l->tls != LISTENER_TLS_IMPLICIT && l->proto->farewell(kind, text, &words) == 0)
         (void)!send(fd, words.data + words.start, words.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     counter_add(a->all->spec.counters, l->proto->id, COUNTER_LIMITED, 1);
@@ -128,12 +128,12 @@ static void acceptor_refuse(const struct acceptor *a, int fd, enum reply_kind ki
 static bool acceptor_admit(const struct acceptor *a, int fd, const struct addr *peer,
                            bool *ret_counted)
 {
-    const struct setup_listener *l = &a->all->setup->listeners[a->index];
+    const struct snapshot_listener *l = &a->all->snapshot->listeners[a->index];
     struct session_verdict v;
     *ret_counted = false;
-    if (setup_listener_wants_proxy(l, peer))
+    if (snapshot_listener_wants_proxy(l, peer))
         return true;
-    admission_client(a->all->spec.admission, &a->all->setup->config->limits, peer,
+    admission_client(a->all->spec.admission, &a->all->snapshot->config->limits, peer,
                      loop_now_ms(a->all->spec.loop), &v);
     if (v.is_refused)
         acceptor_refuse(a, fd, v.kind, v.text[0] ? v.text : NULL);
@@ -150,8 +150,8 @@ static void accept_option(int fd, int level, int name, int value)
 
 static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *peer)
 {
-    struct setup *setup = a->all->setup;
-    uint64_t total, limit = setup->config->limits.sessions;
+    struct snapshot *snapshot = a->all->snapshot;
+    uint64_t total, limit = snapshot->config->limits.sessions;
     struct worker *w = acceptors_choose(a->all, &total);
     bool is_counted;
     if (limit && total >= limit) {
@@ -167,17 +167,17 @@ static void acceptor_hand_over(struct acceptor *a, int fd, const struct addr *pe
     if (!acceptor_admit(a, fd, peer, &is_counted))
         return;
     /* UNIX sockets refuse the TCP options, without harm. */
-    const struct config_listener *l = setup->listeners[a->index].config;
+    const struct config_listener *l = snapshot->listeners[a->index].config;
     if (l->so_keepalive) {
         accept_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
         accept_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, (int)(l->keepalive_idle_ms / 1000));
         accept_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, (int)(l->keepalive_interval_ms / 1000));
         accept_option(fd, IPPROTO_TCP, TCP_KEEPCNT, (int)l->keepalive_count);
     }
-    if (worker_accept(w, setup, a->index, fd, peer, is_counted) < 0) {
+    if (worker_accept(w, snapshot, a->index, fd, peer, is_counted) < 0) {
         close(fd);
         if (is_counted)
-            admission_release_client(a->all->spec.admission, &setup->config->limits, peer,
+            admission_release_client(a->all->spec.admission, &snapshot->config->limits, peer,
                                      loop_now_ms(a->all->spec.loop));
     }
 }
@@ -281,11 +281,11 @@ int acceptors_find(const struct acceptors *all, const char *address)
     return -1;
 }
 
-/* Finds the listener of an address in the setup; false when there is none. */
-static bool acceptor_configure(struct acceptor *a, const struct setup *setup)
+/* Finds the listener of an address in the snapshot; false when there is none. */
+static bool acceptor_configure(struct acceptor *a, const struct snapshot *snapshot)
 {
-    for (size_t i = 0; i < setup->n_listeners; i++) {
-        const struct config_listener *l = setup->listeners[i].config;
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        const struct config_listener *l = snapshot->listeners[i].config;
         for (size_t k = 0; k < l->address.n; k++) {
             if (strcmp(l->address.v[k], a->address) != 0)
                 continue;
@@ -301,15 +301,15 @@ static bool acceptor_configure(struct acceptor *a, const struct setup *setup)
     return false;
 }
 
-void acceptors_configure(struct acceptors *all, struct setup *setup,
+void acceptors_configure(struct acceptors *all, struct snapshot *snapshot,
                          void (*closed)(void *arg, const char *address), void *arg)
 {
-    all->setup = setup;
+    all->snapshot = snapshot;
     all->sessions_max =
-        descriptors_sessions_max(process_max_fds(), setup->pools->config, all->spec.n_workers);
+        descriptors_sessions_max(process_max_fds(), snapshot->pools->config, all->spec.n_workers);
     LIST_FOREACH_SAFE (it, &all->list) {
         struct acceptor *a = LIST_ITEM(it, struct acceptor, link);
-        a->is_configured = acceptor_configure(a, setup);
+        a->is_configured = acceptor_configure(a, snapshot);
         if (!a->is_configured) {
             closed(arg, a->address);
             acceptor_free(a);

@@ -26,9 +26,9 @@ void acceptors_free(struct acceptors *a);
 int acceptors_add(struct acceptors *a, const char *address, int fd) NODISCARD;
 /* The socket of an address, borrowed; -1 = none. */
 int acceptors_find(const struct acceptors *a, const char *address);
-/* Follows a setup (borrowed until the next call): sockets of addresses that it does not name are
+/* Follows a snapshot (borrowed until the next call): sockets of addresses that it does not name are
  * closed, and told of by `closed`. */
-void acceptors_configure(struct acceptors *a, struct setup *setup,
+void acceptors_configure(struct acceptors *a, struct snapshot *snapshot,
                          void (*closed)(void *arg, const char *address), void *arg);
 /* Pauses or resumes a listener by name. -ERR_NO_LISTENER. */
 int acceptors_pause(struct acceptors *a, const char *listener, bool is_paused) NODISCARD;

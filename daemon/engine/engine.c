@@ -107,7 +107,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
     else if (number == SIGQUIT)
         engine_quit(s->engine);
     else
-        engine_stop(s->engine, "signal", s->engine->setup->config->shutdown_rate);
+        engine_stop(s->engine, "signal", s->engine->snapshot->config->shutdown_rate);
 }
 
 static int engine_watch_signals(struct engine *e)
@@ -134,7 +134,7 @@ static int engine_watch_signals(struct engine *e)
  * fleet are the same at each node. */
 static int engine_make_guess_keys(struct engine *e, uint8_t ret[16])
 {
-    const struct config_fleet *fleet = &e->setup->config->fleet;
+    const struct config_fleet *fleet = &e->snapshot->config->fleet;
     uint8_t key[CRYPTO_KEY_BYTES];
     _Static_assert(CRYPTO_KEY_BYTES == 32, "two keys of 16 bytes");
     if (!fleet->name) {
@@ -153,13 +153,13 @@ static int engine_make_guess_keys(struct engine *e, uint8_t ret[16])
 
 static int engine_make_workers(struct engine *e)
 {
-    size_t n = e->setup->config->workers;
+    size_t n = e->snapshot->config->workers;
     e->workers = calloc(n + 1, sizeof(struct worker *));
     e->control_workers = calloc(n + 1, sizeof(*e->control_workers));
     if (!e->workers || !e->control_workers)
         return -ERR_NOMEM;
     struct worker_spec spec = {.start = e->options->starts,
-                               .setup = e->setup,
+                               .snapshot = e->snapshot,
                                .jobs = e->jobs,
                                .store = e->store,
                                .registry = e->registry,
@@ -243,7 +243,7 @@ static int engine_make_base(struct engine *e, const struct config *c, char **ret
 }
 
 /* Takes over the reference of c. */
-static int engine_make_setup(struct engine *e, struct config *c, char **ret_error)
+static int engine_make_snapshot(struct engine *e, struct config *c, char **ret_error)
 {
     size_t n;
     struct pools *pools;
@@ -253,7 +253,7 @@ static int engine_make_setup(struct engine *e, struct config *c, char **ret_erro
         config_unref(c);
         return err;
     }
-    return setup_new(c, pools, NULL, &e->setup, ret_error);
+    return snapshot_new(c, pools, NULL, &e->snapshot, ret_error);
 }
 
 static int engine_assemble(struct engine *e, struct config *c, struct delivery *d, char **ret_error)
@@ -270,7 +270,7 @@ static int engine_assemble(struct engine *e, struct config *c, struct delivery *
     e->admission = (struct admission){.limits = control_limits(e->control),
                                       .log_quota = e->log_quota,
                                       .control = loop_mailbox(e->loop)};
-    err = engine_make_setup(e, config_ref(c), ret_error);
+    err = engine_make_snapshot(e, config_ref(c), ret_error);
     if (err == 0)
         err = engine_make_cert_loads(e);
     if (err == 0)
@@ -333,7 +333,7 @@ static void engine_fini(struct engine *e)
     if (have_ended)
         pins_shared_free(e->pins);
     resolver_free(e->resolver);
-    setup_unref(e->setup);
+    snapshot_unref(e->snapshot);
     if (have_ended)
         tls_tickets_free(e->tickets);
     cert_loads_free(e->cert_loads);
@@ -366,7 +366,7 @@ static int engine_load(const struct engine_options *o, struct config **ret,
 
 static void engine_say_ready(struct engine *e)
 {
-    const struct config *c = e->setup->config;
+    const struct config *c = e->snapshot->config;
     LOG_EVENT(LOG_LEVEL_NOTICE, "ready", KV_STR("version", MAILPROXY_VERSION),
               KV_STR("node", c->node), KV_U64("workers", e->n_workers),
               KV_U64("listeners", c->n_listeners), KV_U64("restarts", e->options->restarts));
@@ -416,10 +416,10 @@ int engine_run(const struct engine_options *o)
     delivery_free(d);
     config_unref(c);
     if (err == 0) {
-        engine_publish(&e, setup_ref(e.setup));
-        cert_loads_configure(e.cert_loads, e.setup->config, e.number);
+        engine_publish(&e, snapshot_ref(e.snapshot));
+        cert_loads_configure(e.cert_loads, e.snapshot->config, e.number);
         engine_say_ready(&e);
-        engine_say_certificates(e.setup);
+        engine_say_certificates(e.snapshot);
         control_note_start(e.control, is_kept);
         err = loop_run(e.loop);
     } else {

@@ -66,7 +66,7 @@ int engine_configure_log(const struct config *c, struct delivery *d, bool is_sta
 
 void engine_set_logs(struct engine *e, struct delivery_fds *given)
 {
-    const struct config *c = e->setup->config;
+    const struct config *c = e->snapshot->config;
     for (size_t i = 0; i < c->n_logs; i++) {
         if (c->logs[i].target != LOG_TARGET_FILE)
             continue;
@@ -144,43 +144,44 @@ void engine_drop_config(void *arg)
 
 /* ---- in force ---- */
 
-/* Thread: any that may be the last to give up a setup. */
+/* Thread: any that may be the last to give up a snapshot. */
 static bool engine_post_free(void *arg, struct job *j)
 {
     const struct engine *e = arg;
     return e->jobs && jobs_post(e->jobs, j) == 0; /* the workers have ended before there is none */
 }
 
-void engine_publish(struct engine *e, struct setup *setup)
+void engine_publish(struct engine *e, struct snapshot *snapshot)
 {
-    struct setup *old = e->setup;
-    setup->post_free = engine_post_free;
-    setup->post_free_arg = e;
-    e->setup = setup;
-    if (!old || old->config != setup->config || old == setup) /* else its servers are in use */
-        for (size_t i = 0; i < setup->n_listeners; i++)
-            if (setup->listeners[i].tls) {
-                tls_server_set_certs(setup->listeners[i].tls, cert_loads_certs(e->cert_loads));
-                tls_server_set_tickets(setup->listeners[i].tls,
-                                       setup->config->fleet.has_tickets ? e->tickets : NULL);
+    struct snapshot *old = e->snapshot;
+    snapshot->post_free = engine_post_free;
+    snapshot->post_free_arg = e;
+    e->snapshot = snapshot;
+    if (!old || old->config != snapshot->config ||
+        old == snapshot) /* else its servers are in use */
+        for (size_t i = 0; i < snapshot->n_listeners; i++)
+            if (snapshot->listeners[i].tls) {
+                tls_server_set_certs(snapshot->listeners[i].tls, cert_loads_certs(e->cert_loads));
+                tls_server_set_tickets(snapshot->listeners[i].tls,
+                                       snapshot->config->fleet.has_tickets ? e->tickets : NULL);
             }
-    places_apply(setup->pools);
+    places_apply(snapshot->pools);
     if (e->acceptors) /* not while stopping */
-        acceptors_configure(e->acceptors, setup, engine_closed, e);
+        acceptors_configure(e->acceptors, snapshot, engine_closed, e);
     for (size_t i = 0; i < e->n_workers; i++)
-        if (worker_publish(e->workers[i], setup) < 0)
+        if (worker_publish(e->workers[i], snapshot) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "publish-failed", KV_U64("worker", i),
                       KV_ERR("error", -ERR_NOMEM));
-    checks_configure(e->checks, setup->pools);
-    const struct resolver_spec spec = config_resolver_spec(&setup->config->resolver);
+    checks_configure(e->checks, snapshot->pools);
+    const struct resolver_spec spec = config_resolver_spec(&snapshot->config->resolver);
     int err = resolver_configure(e->resolver, &spec);
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "resolver-failed", KV_ERR("error", err));
-    setup_unref(old);
+    snapshot_unref(old);
 }
 
 /* Has one of the first n listeners this certificate? */
-static bool setup_has_certificate(const struct setup *s, size_t n, const char *file)
+static bool snapshot_has_certificate(const struct snapshot *s, size_t n, const char *file)
 {
     for (size_t i = 0; i < n; i++) {
         size_t n_ends = 0;
@@ -193,18 +194,18 @@ static bool setup_has_certificate(const struct setup *s, size_t n, const char *f
     return false;
 }
 
-void engine_say_certificates(const struct setup *s)
+void engine_say_certificates(const struct snapshot *s)
 {
     for (size_t i = 0; i < s->n_listeners; i++) {
         size_t n = 0;
-        const struct setup_listener *l = &s->listeners[i];
+        const struct snapshot_listener *l = &s->listeners[i];
         const struct tls_cert_end *ends = l->tls ? tls_server_cert_ends(l->tls, &n) : NULL;
         for (size_t k = 0; k < n; k++) {
             const struct tls_cert_end *end = &ends[k];
             int64_t days = cert_days(end->expires, (int64_t)(clock_wall_ms() / 1000));
             char at[25];
             if (end->expires <= 0 || days >= CERT_DAYS_WARN ||
-                setup_has_certificate(s, i, end->file))
+                snapshot_has_certificate(s, i, end->file))
                 continue;
             clock_format(at, (uint64_t)end->expires * 1000);
             LOG_EVENT(LOG_LEVEL_WARN, days < 0 ? "certificate-ended" : "certificate-ends",
@@ -214,29 +215,29 @@ void engine_say_certificates(const struct setup *s)
     }
 }
 
-int engine_publish_config(void *arg, struct setup *setup, char **ret_error)
+int engine_publish_config(void *arg, struct snapshot *snapshot, char **ret_error)
 {
     struct engine *e = arg;
     struct delivery *d = engine_propose(e, NULL);
     bool is_late = e->is_stopping || e->is_quitting || handover_is_retired(e->handover);
     int err = is_late ? -ERR_SHUTDOWN : e->channel && !d ? -ERR_INTERNAL : 0;
     if (err == 0)
-        err = engine_listen_new(e, setup->config, d, ret_error);
+        err = engine_listen_new(e, snapshot->config, d, ret_error);
     if (err == 0)
-        err = engine_configure_log(setup->config, d, false);
+        err = engine_configure_log(snapshot->config, d, false);
     if (err < 0) {
         engine_refuse(e, d);
-        setup_unref(setup);
+        snapshot_unref(snapshot);
         return err;
     }
-    engine_publish(e, setup);
-    engine_say_certificates(setup);
+    engine_publish(e, snapshot);
+    engine_say_certificates(snapshot);
     if (d) {
         e->number = d->number;
         wire_say(e->options->supervisor, WIRE_ACCEPTED, d->number);
         delivery_free(d);
     }
-    cert_loads_configure(e->cert_loads, setup->config, e->number);
+    cert_loads_configure(e->cert_loads, snapshot->config, e->number);
     return 0;
 }
 
@@ -245,5 +246,5 @@ void engine_keep_last_good_config(void *arg)
     struct engine *e = arg;
     wire_say(e->options->supervisor, WIRE_CONFIRMED, e->number);
     config_unref(e->confirmed);
-    e->confirmed = e->channel ? NULL : config_ref(e->setup->config);
+    e->confirmed = e->channel ? NULL : config_ref(e->snapshot->config);
 }

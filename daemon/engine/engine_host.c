@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* The engine as the control plane sees it: publishing setups, listeners, stop, upgrade. */
+/* The engine as the control plane sees it: publishing snapshots, listeners, stop, upgrade. */
 #include "base/clock.h"
 #include "base/log/log.h"
 #include "engine/engine_priv.h"
@@ -10,20 +10,20 @@
 #define ENGINE_STOP_TICK_MS 100
 #define ENGINE_STOP_SLACK_MS 2000 /* a rate is not reached exactly */
 
-/* ---- setups ---- */
+/* ---- snapshots ---- */
 
-static struct setup *host_setup(void *arg)
+static struct snapshot *host_snapshot(void *arg)
 {
-    return ((struct engine *)arg)->setup;
+    return ((struct engine *)arg)->snapshot;
 }
 
 static int host_publish_pools(void *arg, struct pools *pools)
 {
     struct engine *e = arg;
-    struct setup *setup;
-    int err = setup_with_pools(e->setup, pools, &setup);
+    struct snapshot *snapshot;
+    int err = snapshot_with_pools(e->snapshot, pools, &snapshot);
     if (err == 0)
-        engine_publish(e, setup);
+        engine_publish(e, snapshot);
     return err;
 }
 
@@ -70,7 +70,7 @@ static void on_stop_tick(struct loop_timer *t)
     bool is_over =
         engine_sessions(e) == 0 || (e->stop_by_ms && loop_now_ms(e->loop) >= e->stop_by_ms);
     if (!e->is_stopping && is_over)
-        engine_stop(e, "signal", e->setup->config->shutdown_rate);
+        engine_stop(e, "signal", e->snapshot->config->shutdown_rate);
     else if (is_over)
         loop_stop(e->loop);
     else
@@ -83,12 +83,12 @@ void engine_stop(struct engine *e, const char *why, uint64_t rate)
         return;
     e->is_stopping = true;
     /* The longest time that clients of any listener get to read the last words. */
-    uint64_t most = e->setup->config->timeouts.closing_ms;
-    for (size_t i = 0; i < e->setup->config->n_listeners; i++)
-        if (e->setup->config->listeners[i].timeouts.closing_ms > most)
-            most = e->setup->config->listeners[i].timeouts.closing_ms;
+    uint64_t most = e->snapshot->config->timeouts.closing_ms;
+    for (size_t i = 0; i < e->snapshot->config->n_listeners; i++)
+        if (e->snapshot->config->listeners[i].timeouts.closing_ms > most)
+            most = e->snapshot->config->listeners[i].timeouts.closing_ms;
     uint64_t limit = most + ENGINE_FAREWELL_MS;
-    uint64_t wanted = e->setup->config->shutdown_timeout_ms;
+    uint64_t wanted = e->snapshot->config->shutdown_timeout_ms;
     uint64_t time = wanted ? wanted : limit, sessions = engine_sessions(e);
     uint64_t rest = time / 3 < ENGINE_FAREWELL_MS ? time / 3 : ENGINE_FAREWELL_MS;
     for (size_t i = 0; i < e->n_workers; i++) /* what was cut before does not count for the stop */
@@ -113,7 +113,7 @@ void engine_stop(struct engine *e, const char *why, uint64_t rate)
 
 void engine_quit(struct engine *e)
 {
-    uint64_t limit = e->setup->config->reload_session_timeout_ms;
+    uint64_t limit = e->snapshot->config->reload_session_timeout_ms;
     if (e->is_quitting || e->is_stopping)
         return;
     e->is_quitting = true;
@@ -129,7 +129,7 @@ static void host_stop(void *arg)
     struct engine *e = arg;
     if (!handover_is_retired(e->handover))
         wire_say(e->options->supervisor, WIRE_STOPPING, 0);
-    engine_stop(e, "command", e->setup->config->shutdown_rate);
+    engine_stop(e, "command", e->snapshot->config->shutdown_rate);
 }
 
 static bool host_is_stopping(void *arg)
@@ -184,7 +184,7 @@ static uint64_t on_handover_count(void *arg)
 static void on_handover_stop(void *arg, const char *why, uint64_t rate)
 {
     const struct engine *e = arg;
-    engine_stop(arg, why, rate ? rate : e->setup->config->shutdown_rate);
+    engine_stop(arg, why, rate ? rate : e->snapshot->config->shutdown_rate);
 }
 
 /* ---- the channel ---- */
@@ -246,7 +246,7 @@ int engine_make_handover(struct engine *e)
                                        .arg = e,
                                        .close = on_retired,
                                        .sessions = on_handover_count,
-                                       .setup = host_setup,
+                                       .snapshot = host_snapshot,
                                        .stop = on_handover_stop};
     const struct channel_spec channel = {.loop = e->loop,
                                          .wire = e->options->supervisor,
@@ -282,7 +282,7 @@ void engine_make_host(struct engine *e)
         .restarts = e->options->restarts,
         .is_successor = e->options->is_successor,
         .arg = e,
-        .setup = host_setup,
+        .snapshot = host_snapshot,
         .publish_pools = host_publish_pools,
         .read_config = engine_read_config,
         .publish_config = engine_publish_config,

@@ -63,7 +63,7 @@ int engine_listen_new(struct engine *e, const struct config *c, struct delivery 
             err = engine_listen_mail(e, &want.v[i], d, i, ret_error);
     listen_list_fini(&want);
     if (err < 0)
-        acceptors_configure(e->acceptors, e->setup, engine_closed, e);
+        acceptors_configure(e->acceptors, e->snapshot, engine_closed, e);
     return err;
 }
 
@@ -113,14 +113,14 @@ static int engine_replace(struct engine *e, const struct listen_spec *spec, int 
         return 0;
     }
     if (e->acceptors && (err = acceptors_add(e->acceptors, spec->address, fd)) == 0)
-        acceptors_configure(e->acceptors, e->setup, engine_closed, e);
+        acceptors_configure(e->acceptors, e->snapshot, engine_closed, e);
     return err;
 }
 
 void engine_listen_again(struct engine *e, int fd)
 {
     struct listen_list want = {0};
-    int err = e->is_stopping ? -ERR_SHUTDOWN : listen_list_make(e->setup->config, &want);
+    int err = e->is_stopping ? -ERR_SHUTDOWN : listen_list_make(e->snapshot->config, &want);
     size_t i = 0;
     while (err == 0 && i < want.n && !listen_is_at(fd, want.v[i].address))
         i++;

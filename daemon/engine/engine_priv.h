@@ -28,7 +28,7 @@ struct engine {
     struct log_quota *log_quota;
     struct pins_shared *pins;    /* NULL = there is no fleet */
     struct tls_tickets *tickets; /* likewise */
-    struct setup *setup;
+    struct snapshot *snapshot;
     struct worker **workers;
     struct control_worker *control_workers;
     size_t n_workers;
@@ -73,19 +73,19 @@ int engine_make_handover(struct engine *e) NODISCARD;
 
 /* ---- engine_config.c ---- */
 
-/* New sessions follow the setup from now on; takes over the reference. */
-void engine_publish(struct engine *e, struct setup *setup);
+/* New sessions follow the snapshot from now on; takes over the reference. */
+void engine_publish(struct engine *e, struct snapshot *snapshot);
 /* Logs go where the configuration says, into the files that came along. 0 or -ERR_x (logged): all
  * goes where it went. */
 int engine_configure_log(const struct config *c, struct delivery *d, bool is_start) NODISCARD;
 /* The supervisor has opened log files again. */
 void engine_set_logs(struct engine *e, struct delivery_fds *fds);
 /* Logs which of the listeners' certificates have ended or end soon, each once. */
-void engine_say_certificates(const struct setup *s);
+void engine_say_certificates(const struct snapshot *s);
 /* See struct engine_api. */
 int engine_read_config(void *arg, enum control_read how, struct config **ret,
                        struct config_problems *ret_problems, char **ret_error);
-int engine_publish_config(void *arg, struct setup *setup, char **ret_error);
+int engine_publish_config(void *arg, struct snapshot *snapshot, char **ret_error);
 void engine_drop_config(void *arg);
 void engine_keep_last_good_config(void *arg);
 

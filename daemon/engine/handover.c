@@ -57,7 +57,7 @@ static void handover_listen(struct handover *h, struct delivery_fds *fds)
 static void handover_retire(struct handover *h, uint64_t successor, struct delivery_fds *fds)
 {
     const struct handover_spec *s = &h->spec;
-    const struct config *c = s->setup(s->arg)->config;
+    const struct config *c = s->snapshot(s->arg)->config;
     if (h->is_retired)
         return;
     h->is_retired = true;

@@ -15,7 +15,7 @@ struct handover_spec {
     /* Accepts no clients any more. */
     void (*close)(void *arg);
     uint64_t (*sessions)(void *arg);
-    struct setup *(*setup)(void *arg);
+    struct snapshot *(*snapshot)(void *arg);
     /* Ends all sessions, `rate` a second (0 = as configured), then the loop. */
     void (*stop)(void *arg, const char *why, uint64_t rate);
 };

@@ -38,19 +38,19 @@ static void on_retire(struct loop_timer *t)
     retirement_free(r);
 }
 
-int retire_start(struct session_env *env, struct list *pending, const struct setup *setup,
+int retire_start(struct session_env *env, struct list *pending, const struct snapshot *snapshot,
                  size_t n_workers)
 {
     struct retirement *r = calloc(1, sizeof(*r));
     if (!r)
         return -ERR_NOMEM;
     *r = (struct retirement){.env = env,
-                             .generation = setup->generation,
-                             .rate = setup->config->shutdown_rate,
+                             .generation = snapshot->generation,
+                             .rate = snapshot->config->shutdown_rate,
                              .per = n_workers};
     loop_timer_init(&r->timer, on_retire);
     list_add_tail(pending, &r->link);
-    loop_timer_set(env->loop, &r->timer, setup->config->reload_session_timeout_ms);
+    loop_timer_set(env->loop, &r->timer, snapshot->config->reload_session_timeout_ms);
     return 0;
 }
 

@@ -70,7 +70,7 @@ void worker_note_free(struct worker_note *n)
 
 static const struct config_limits *worker_limits(const struct worker *w)
 {
-    return &w->env.setup->config->limits;
+    return &w->env.snapshot->config->limits;
 }
 
 static void on_admit(void *arg, const struct session *s, struct session_verdict *ret)
@@ -120,7 +120,7 @@ static unsigned on_max_user_sessions(void *arg, const struct session *s)
 
 struct accept_mail {
     struct mail mail;
-    struct setup *setup;
+    struct snapshot *snapshot;
     unsigned listener;
     int fd;
     struct addr peer;
@@ -131,7 +131,7 @@ static void accept_drop(struct mail *m)
 {
     struct accept_mail *a = CONTAINER_OF(m, struct accept_mail, mail);
     close(a->fd);
-    setup_unref(a->setup);
+    snapshot_unref(a->snapshot);
     free(a);
 }
 
@@ -139,27 +139,27 @@ static void on_worker_accept(struct mail *m, void *owner)
 {
     struct accept_mail *a = CONTAINER_OF(m, struct accept_mail, mail);
     struct worker *w = CONTAINER_OF((struct session_env *)owner, struct worker, env);
-    int err = session_start(owner, a->setup, a->listener, a->fd, &a->peer, a->is_counted);
+    int err = session_start(owner, a->snapshot, a->listener, a->fd, &a->peer, a->is_counted);
     if (err < 0) {
-        const struct config_limits *c = &a->setup->config->limits;
+        const struct config_limits *c = &a->snapshot->config->limits;
         const struct log_quota_max max = {c->log_lines_per_minute, c->log_total_per_minute};
         if (log_quota_take(w->env.log_quota, &a->peer, false, &max, loop_now_ms(w->env.loop)))
             LOG_EVENT(LOG_LEVEL_ERROR, "session-not-started", KV_ERR("error", err));
         if (a->is_counted)
             admission_release_client(w->spec.admission, c, &a->peer, loop_now_ms(w->env.loop));
     }
-    setup_unref(a->setup);
+    snapshot_unref(a->snapshot);
     free(a);
 }
 
-int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int fd,
+int worker_accept(struct worker *w, struct snapshot *snapshot, unsigned listener, int fd,
                   const struct addr *peer, bool is_counted)
 {
     struct accept_mail *a = zalloc(sizeof(*a));
     if (!a)
         return -ERR_NOMEM;
     *a = (struct accept_mail){.mail = {.fn = on_worker_accept, .drop = accept_drop},
-                              .setup = setup_ref(setup),
+                              .snapshot = snapshot_ref(snapshot),
                               .listener = listener,
                               .fd = fd,
                               .peer = *peer,
@@ -177,13 +177,13 @@ uint64_t worker_load(const struct worker *w)
 
 struct publish_mail {
     struct mail mail;
-    struct setup *setup;
+    struct snapshot *snapshot;
 };
 
 static void publish_drop(struct mail *m)
 {
     struct publish_mail *p = CONTAINER_OF(m, struct publish_mail, mail);
-    setup_unref(p->setup);
+    snapshot_unref(p->snapshot);
     free(p);
 }
 
@@ -201,8 +201,8 @@ static int worker_configure_resolvers(struct session_env *env, const struct conf
 
 /* The store of the fleet as the configuration says now. A connection that would be the same stays.
  */
-static int worker_configure_pins(struct session_env *env, const struct setup *old,
-                                 const struct setup *now)
+static int worker_configure_pins(struct session_env *env, const struct snapshot *old,
+                                 const struct snapshot *now)
 {
     const struct config_fleet *c = &now->config->fleet;
     struct redis_client *redis;
@@ -223,33 +223,33 @@ static void on_publish(struct mail *m, void *owner)
 {
     struct publish_mail *p = CONTAINER_OF(m, struct publish_mail, mail);
     struct session_env *env = owner;
-    struct setup *old = env->setup;
-    if (!old || old->config != p->setup->config) {
+    struct snapshot *old = env->snapshot;
+    if (!old || old->config != p->snapshot->config) {
         struct worker *w = CONTAINER_OF(env, struct worker, env);
-        int err = auth_configure(env->auth, p->setup->config, p->setup->auth_tls);
-        if (err == 0 && p->setup->config->reload_session_timeout_ms > 0)
-            err = retire_start(env, &w->retirements, p->setup, w->spec.n_workers);
+        int err = auth_configure(env->auth, p->snapshot->config, p->snapshot->auth_tls);
+        if (err == 0 && p->snapshot->config->reload_session_timeout_ms > 0)
+            err = retire_start(env, &w->retirements, p->snapshot, w->spec.n_workers);
         if (err == 0)
-            err = worker_configure_resolvers(env, p->setup->config);
+            err = worker_configure_resolvers(env, p->snapshot->config);
         if (err == 0)
-            err = worker_configure_pins(env, old, p->setup);
+            err = worker_configure_pins(env, old, p->snapshot);
         if (err < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "worker-config", KV_ERR("error", err));
     }
-    env->setup = p->setup;
-    warm_configure(env->warm, env->setup->pools);
-    setup_unref(old);
+    env->snapshot = p->snapshot;
+    warm_configure(env->warm, env->snapshot->pools);
+    snapshot_unref(old);
     free(p);
     session_wake_held(env, NULL);
 }
 
-int worker_publish(struct worker *w, struct setup *setup)
+int worker_publish(struct worker *w, struct snapshot *snapshot)
 {
     struct publish_mail *p = calloc(1, sizeof(*p));
     if (!p)
         return -ERR_NOMEM;
     *p = (struct publish_mail){.mail = {.fn = on_publish, .drop = publish_drop},
-                               .setup = setup_ref(setup)};
+                               .snapshot = snapshot_ref(snapshot)};
     mailbox_post(worker_mailbox(w), &p->mail);
     return 0;
 }
@@ -318,7 +318,7 @@ static int worker_make(struct worker *w)
     env->start = w->spec.start;
     env->counters = &w->counters;
     env->registry = w->spec.registry;
-    env->setup = setup_ref(w->spec.setup);
+    env->snapshot = snapshot_ref(w->spec.snapshot);
     memcpy(env->guess_key, w->spec.guess_key, sizeof(env->guess_key));
     env->log_quota = w->spec.admission->log_quota;
     env->hooks = (struct session_hooks){.note = on_note,
@@ -331,7 +331,7 @@ static int worker_make(struct worker *w)
                                         .arg = w};
     int err = loop_new(env, &env->loop);
     if (err == 0) {
-        const struct resolver_spec spec = config_resolver_spec(&env->setup->config->resolver);
+        const struct resolver_spec spec = config_resolver_spec(&env->snapshot->config->resolver);
         err = resolver_set_new(env->loop, &spec, &env->resolvers);
         if (err == 0)
             env->resolver = resolver_set_first(env->resolvers);
@@ -339,15 +339,15 @@ static int worker_make(struct worker *w)
     if (err == 0)
         err = auth_new(env->loop, w->spec.jobs, w->spec.store, env->resolver, &env->auth);
     if (err == 0)
-        err = auth_configure(env->auth, env->setup->config, env->setup->auth_tls);
+        err = auth_configure(env->auth, env->snapshot->config, env->snapshot->auth_tls);
     if (err == 0 && w->spec.pins)
         err = pins_new(env->loop, w->spec.pins, &env->pins);
     if (err == 0)
-        err = worker_configure_pins(env, NULL, env->setup);
+        err = worker_configure_pins(env, NULL, env->snapshot);
     if (err == 0)
         err = warm_new(env->loop, env->resolver, &env->warm);
     if (err == 0)
-        warm_configure(env->warm, env->setup->pools);
+        warm_configure(env->warm, env->snapshot->pools);
     return err;
 }
 

@@ -10,10 +10,10 @@
 struct admission;
 
 struct worker_spec {
-    unsigned number;     /* 0.. */
-    unsigned n_workers;  /* in all */
-    unsigned start;      /* engines before this one: keeps session ids apart */
-    struct setup *setup; /* the worker takes a reference */
+    unsigned number;           /* 0.. */
+    unsigned n_workers;        /* in all */
+    unsigned start;            /* engines before this one: keeps session ids apart */
+    struct snapshot *snapshot; /* the worker takes a reference */
     struct jobs *jobs;
     struct store *store;
     struct backend_registry *registry;
@@ -70,12 +70,12 @@ void worker_note_free(struct worker_note *n);
 int worker_new(const struct worker_spec *spec, struct worker **ret) NODISCARD;
 /* Hands over an accepted socket. is_counted: limits count its address. On an error both stay the
  * caller's. */
-int worker_accept(struct worker *w, struct setup *setup, unsigned listener, int fd,
+int worker_accept(struct worker *w, struct snapshot *snapshot, unsigned listener, int fd,
                   const struct addr *peer, bool is_counted) NODISCARD;
 /* Sessions it has or will have in a moment. */
 uint64_t worker_load(const struct worker *w);
-/* New sessions follow this setup from now on. */
-int worker_publish(struct worker *w, struct setup *setup) NODISCARD;
+/* New sessions follow this snapshot from now on. */
+int worker_publish(struct worker *w, struct snapshot *snapshot) NODISCARD;
 /* Forgets cached answers of a user (NULL = all). */
 int worker_forget(struct worker *w, const char *user) NODISCARD;
 struct mailbox *worker_mailbox(const struct worker *w);

@@ -24,7 +24,7 @@ struct fleet_watch {
     void (*end)(struct fleet_watch *w); /* the fleet goes: none of its calls is answered any more */
 };
 
-/* Begins to take part, once the first setup is published; *ret = NULL without a fleet in it.
+/* Begins to take part, once the first snapshot is published; *ret = NULL without a fleet in it.
  * -ERR_NOMEM. */
 int fleet_new(struct control *c, struct fleet **ret) NODISCARD;
 /* Takes this engine's entry away, as far as the store can be reached. NULL is fine. */

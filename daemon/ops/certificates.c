@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* One reading at a time: a setup with the same configuration and other contents of files. */
+/* One reading at a time: a snapshot with the same configuration and other contents of files. */
 #include "ops/certificates.h"
 
 #include "base/clock.h"
@@ -17,7 +17,7 @@ struct certificates {
 
 struct certs_refresh {
     struct work work;
-    struct setup *before, *setup;
+    struct snapshot *before, *snapshot;
     struct config_problems problems;
 };
 
@@ -27,7 +27,7 @@ static int refresh_start(struct work *w)
 {
     struct certs_refresh *r = CONTAINER_OF(w, struct certs_refresh, work);
     work_control(w)->certificates->is_waiting = false;
-    r->before = setup_ref(control_setup(work_control(w)));
+    r->before = snapshot_ref(control_setup(work_control(w)));
     return 0;
 }
 
@@ -39,7 +39,7 @@ static int refresh_run(struct work *w)
     int err = h->read_config(h->arg, CONTROL_READ_FILES, &config, &r->problems, &w->error);
     if (err < 0)
         return err;
-    err = configs_setup(w, config, r->before, &r->setup);
+    err = configs_snapshot(w, config, r->before, &r->snapshot);
     config_unref(config);
     return err;
 }
@@ -47,22 +47,22 @@ static int refresh_run(struct work *w)
 static void refresh_fini(struct work *w)
 {
     struct certs_refresh *r = CONTAINER_OF(w, struct certs_refresh, work);
-    setup_unref(r->before);
-    setup_unref(r->setup);
+    snapshot_unref(r->before);
+    snapshot_unref(r->snapshot);
     config_problems_fini(&r->problems);
 }
 
 /* ---- the outcome ---- */
 
-static void refresh_say_loaded(struct certificates *s, const struct setup *now,
-                               const struct setup *before)
+static void refresh_say_loaded(struct certificates *s, const struct snapshot *now,
+                               const struct snapshot *before)
 {
     s->figures.loaded++;
     LOG_EVENT(LOG_LEVEL_NOTICE, "certificates-loaded");
     /* Which of a listener's certificates end when, if that is new. */
     for (size_t i = 0; i < now->n_listeners; i++) {
-        const struct setup_listener *l = &now->listeners[i];
-        const struct setup_listener *old = setup_listener_find(before, l->config->name);
+        const struct snapshot_listener *l = &now->listeners[i];
+        const struct snapshot_listener *old = snapshot_listener_find(before, l->config->name);
         const struct tls_cert_end *end = l->tls ? tls_server_first_end(l->tls) : NULL;
         const struct tls_cert_end *was = old && old->tls ? tls_server_first_end(old->tls) : NULL;
         char at[25];
@@ -104,13 +104,13 @@ static void refresh_done(struct work *w)
     struct certs_refresh *r = CONTAINER_OF(w, struct certs_refresh, work);
     struct control *c = work_control(w);
     const struct engine_api *h = c->host;
-    struct setup *setup = r->setup ? setup_ref(r->setup) : NULL;
+    struct snapshot *snapshot = r->snapshot ? snapshot_ref(r->snapshot) : NULL;
     if (w->err == -ERR_SHUTDOWN) { /* another engine has read them, or none will serve */
         h->drop_config(h->arg);
         return;
     }
     if (w->err == 0)
-        w->err = h->publish_config(h->arg, STEAL(r->setup), &w->error);
+        w->err = h->publish_config(h->arg, STEAL(r->snapshot), &w->error);
     else
         h->drop_config(h->arg);
     refresh_say_refused(c->certificates, r);
@@ -118,9 +118,9 @@ static void refresh_done(struct work *w)
         if (!configs_is_waiting(c))
             h->keep_last_good_config(h->arg);
         listener_pauses_restore(c->pauses);
-        refresh_say_loaded(c->certificates, setup, r->before);
+        refresh_say_loaded(c->certificates, snapshot, r->before);
     }
-    setup_unref(setup);
+    snapshot_unref(snapshot);
 }
 
 void certificates_refresh(struct certificates *s)

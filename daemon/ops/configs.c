@@ -19,7 +19,7 @@
 
 struct configs {
     struct control *control;
-    struct config *started; /* NULL before the first setup */
+    struct config *started; /* NULL before the first snapshot */
     bool is_waiting;        /* for the confirmation of a reload, which else is taken back */
     struct loop_timer confirm;
     uint64_t confirm_until_ms; /* loop's clock; while it waits */
@@ -28,7 +28,7 @@ struct configs {
 struct reload {
     struct work work;
     struct config *started, *config;
-    struct setup *before, *setup; /* in force; what is to follow it */
+    struct snapshot *before, *snapshot; /* in force; what is to follow it */
     struct config_problems problems;
     struct config_changes changes;
     struct reload_impact impact;
@@ -159,7 +159,7 @@ struct config *configs_started(const struct control *c)
 static int reload_start(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
-    l->before = setup_ref(control_setup(work_control(w)));
+    l->before = snapshot_ref(control_setup(work_control(w)));
     l->started = configs_started(work_control(w));
     return 0;
 }
@@ -195,7 +195,7 @@ static int reload_read(struct reload *l)
 }
 
 /* What operators changed of a pool, and what could be applied up to now, is not lost in silence. */
-static int configs_keep_pools(struct work *w, struct config *config, const struct setup *before)
+static int configs_keep_pools(struct work *w, struct config *config, const struct snapshot *before)
 {
     struct pool_changes *changes = backend_registry_changes(work_control(w)->host->registry);
     int err = 0;
@@ -212,8 +212,8 @@ static int configs_keep_pools(struct work *w, struct config *config, const struc
     return err;
 }
 
-int configs_setup(struct work *w, struct config *config, const struct setup *before,
-                  struct setup **ret)
+int configs_snapshot(struct work *w, struct config *config, const struct snapshot *before,
+                     struct snapshot **ret)
 {
     size_t n;
     struct pools *pools = NULL;
@@ -221,7 +221,7 @@ int configs_setup(struct work *w, struct config *config, const struct setup *bef
     int err = configs_keep_pools(w, config, before);
     if (err == 0)
         err = pools_build(config, edits, n, work_control(w)->host->registry, &pools, &w->error);
-    return err < 0 ? err : setup_new(config_ref(config), pools, before, ret, &w->error);
+    return err < 0 ? err : snapshot_new(config_ref(config), pools, before, ret, &w->error);
 }
 
 static int reload_run(struct work *w)
@@ -231,11 +231,11 @@ static int reload_run(struct work *w)
     if (err == 0)
         err = configs_changes(l->started, l->before->config, l->config, &l->changes);
     if (err == 0)
-        err = configs_setup(w, l->config, l->before, &l->setup);
+        err = configs_snapshot(w, l->config, l->before, &l->snapshot);
     if (err < 0 || !w->request)
         return err;
     /* Only words of the answer: a store that cannot be read keeps no file from its place. */
-    int unknown = reload_impact_find(l->before, l->config, l->setup->pools,
+    int unknown = reload_impact_find(l->before, l->config, l->snapshot->pools,
                                      work_control(w)->host->store, &l->impact);
     if (unknown < 0)
         LOG_EVENT(LOG_LEVEL_WARN, "config-reload-impact-unknown", KV_ERR("error", unknown));
@@ -247,8 +247,8 @@ static void reload_fini(struct work *w)
     struct reload *l = CONTAINER_OF(w, struct reload, work);
     config_unref(l->started);
     config_unref(l->config);
-    setup_unref(l->before);
-    setup_unref(l->setup);
+    snapshot_unref(l->before);
+    snapshot_unref(l->snapshot);
     config_problems_fini(&l->problems);
     config_changes_fini(&l->changes);
     reload_impact_fini(&l->impact);
@@ -404,7 +404,7 @@ static void reload_done(struct work *w)
     struct reload *l = CONTAINER_OF(w, struct reload, work);
     const struct engine_api *h = work_control(w)->host;
     if (w->err == 0)
-        w->err = h->publish_config(h->arg, STEAL(l->setup), &w->error);
+        w->err = h->publish_config(h->arg, STEAL(l->snapshot), &w->error);
     else
         h->drop_config(h->arg);
     if (w->err < 0) {

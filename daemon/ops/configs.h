@@ -7,12 +7,12 @@
 
 struct control;
 struct configs;
-struct setup;
+struct snapshot;
 
 /* -ERR_NOMEM. */
 int configs_new(struct control *c, struct configs **ret) NODISCARD;
 void configs_free(struct configs *c); /* NULL is fine */
-/* The first setup is there: what needs a restart is told apart from it. is_kept: see
+/* The first snapshot is there: what needs a restart is told apart from it. is_kept: see
  * control_note_start. */
 void configs_note_start(struct control *c, bool is_kept);
 /* The configuration that the engine started with: one reference. */
@@ -21,11 +21,11 @@ struct config *configs_started(const struct control *c);
  * what the engine started with, so that they stay in sight until the restart. */
 int configs_changes(const struct config *started, const struct config *running,
                     const struct config *file, struct config_changes *ret) NODISCARD;
-/* In the turn of the config: the setup of a configuration with the runtime edits as they are, to
+/* In the turn of the config: the snapshot of a configuration with the runtime edits as they are, to
  * follow another one. All that takes long is done here, loading certificates among it. -ERR_x with
  * a sentence in w->error. Thread: a job thread. */
-int configs_setup(struct work *w, struct config *config, const struct setup *before,
-                  struct setup **ret) NODISCARD;
+int configs_snapshot(struct work *w, struct config *config, const struct snapshot *before,
+                     struct snapshot **ret) NODISCARD;
 /* Puts the problems of a file into the sentence of a failed work; returns err. */
 int config_refuse(struct work *w, const struct config_problems *problems, int err);
 /* Answers config reload and config confirm; takes over r. */

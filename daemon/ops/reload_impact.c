@@ -152,7 +152,7 @@ static bool impact_count_pin(void *arg, const struct store_user *u)
     return p->err == 0;
 }
 
-int reload_impact_find(const struct setup *before, const struct config *next,
+int reload_impact_find(const struct snapshot *before, const struct config *next,
                        const struct pools *pools, struct store *store, struct reload_impact *ret)
 {
     ret->end_ms = next->reload_session_timeout_ms;

@@ -8,7 +8,7 @@
 struct config;
 struct control;
 struct pools;
-struct setup;
+struct snapshot;
 struct store;
 
 enum reload_part_kind { RELOAD_OPENS, RELOAD_CLOSES, RELOAD_REMOVES };
@@ -34,7 +34,7 @@ struct reload_impact {
 /* What follows when `next` with its pools, the runtime edits in them, takes the place of `before`.
  * *ret is zeroed by the caller and to be finished in any case. -ERR_x. Thread: a job thread; reads
  * the store when backends leave. */
-int reload_impact_find(const struct setup *before, const struct config *next,
+int reload_impact_find(const struct snapshot *before, const struct config *next,
                        const struct pools *pools, struct store *store,
                        struct reload_impact *ret) NODISCARD;
 void reload_impact_fini(struct reload_impact *i);

@@ -45,14 +45,14 @@ static const struct pool_member *place_on_routes(const struct place_search *s,
                                                  const struct pool **ret_pool)
 {
     struct control *c = work_control(&s->work);
-    const struct setup *setup = control_setup(c);
+    const struct snapshot *snapshot = control_setup(c);
     const struct pool_member *found = NULL;
-    for (size_t i = 0; i < setup->n_listeners; i++) {
-        const struct config_listener *l = setup->listeners[i].config;
+    for (size_t i = 0; i < snapshot->n_listeners; i++) {
+        const struct config_listener *l = snapshot->listeners[i].config;
         const struct route_request q = {
             .user = s->user, .proto = l->proto, .listener = l, .pool = s->stored.pool};
         struct route r;
-        if (route_find(setup, c->host->registry, &q, &r) < 0)
+        if (route_find(snapshot, c->host->registry, &q, &r) < 0)
             return NULL;
         const struct pool_member *m = r.member ? r.member : place_in_pool(r.pool, s->user);
         *ret_pool = r.pool;
@@ -68,9 +68,9 @@ static const struct pool_member *place_on_routes(const struct place_search *s,
 
 static void place_say(const struct place_search *s, const char *pool, const char *backend)
 {
-    const struct setup *setup = control_setup(work_control(&s->work));
+    const struct snapshot *snapshot = control_setup(work_control(&s->work));
     const struct pool *in = NULL;
-    const struct pool_member *m = pools_member(setup->pools, pool, backend, &in);
+    const struct pool_member *m = pools_member(snapshot->pools, pool, backend, &in);
     const struct user_place place = {
         .pool = in ? in->config->name : pool, .backend = backend, .host = m ? m->host : backend};
     s->spec.done(s->spec.arg, &place, NULL);

@@ -47,7 +47,7 @@ static void backend_add(json_t *list, const struct backend *b)
 static json_t *backends_json(const struct engine_api *h)
 {
     json_t *list = json_array();
-    const struct pools *pools = engine_api_setup(h)->pools;
+    const struct pools *pools = engine_api_snapshot(h)->pools;
     struct backend **dynamics = NULL;
     size_t n = 0;
     for (size_t i = 0; i < pools->n; i++)
@@ -176,7 +176,7 @@ struct peer_claim {
 
 struct peer_claim *peer_counts_claim(const struct engine_api *h)
 {
-    const struct pools *pools = engine_api_setup(h)->pools;
+    const struct pools *pools = engine_api_snapshot(h)->pools;
     size_t n = 0;
     for (size_t i = 0; i < pools->n; i++)
         n += pools->v[i].n_members;
@@ -202,7 +202,7 @@ void peer_counts_unclaim(const struct engine_api *h, struct peer_claim *claim)
 {
     if (!claim)
         return;
-    const struct pools *pools = engine_api_setup(h)->pools;
+    const struct pools *pools = engine_api_snapshot(h)->pools;
     backends_add(claim->v, claim->n, false);
     for (size_t i = 0; i < claim->n; i++)
         backend_unref(claim->v[i].backend);

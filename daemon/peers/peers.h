@@ -55,7 +55,7 @@ bool peers_spread(struct rpc *rpc, struct request *r);
 /* See struct rpc. */
 json_t *peers_unreached(struct rpc *rpc, const struct request *r);
 
-/* The first setup of this engine is there: until the engines before it have told how many places
+/* The first snapshot of this engine is there: until the engines before it have told how many places
  * their sessions have on backends with a limit, these count as full. */
 void peers_claim_places(struct control *c);
 /* An event of this engine, for the one that serves. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: ISC */
-/* What the control plane sees of the engine around it: threads, the published setup, and the few
+/* What the control plane sees of the engine around it: threads, the published snapshot, and the few
  * things that only the engine can do. */
 #pragma once
 
@@ -9,7 +9,7 @@
 #include "io/loop.h"
 #include "io/resolver.h"
 #include "session/counters.h"
-#include "session/setup.h"
+#include "session/snapshot.h"
 #include "store/store.h"
 
 struct checks;
@@ -67,13 +67,13 @@ struct engine_api {
     bool is_successor;               /* at its start another engine used the same store */
     void *arg;                       /* handed to the functions */
 
-    /* The published setup; borrowed until the control thread's next turn. */
-    struct setup *(*setup)(void *arg);
+    /* The published snapshot; borrowed until the control thread's next turn. */
+    struct snapshot *(*snapshot)(void *arg);
     /* Publishes new pools (a runtime edit) with the present config; takes over the reference. */
     int (*publish_pools)(void *arg, struct pools *pools);
-    /* Publishes a new setup after a reload; takes over the reference. An English sentence in
+    /* Publishes a new snapshot after a reload; takes over the reference. An English sentence in
      * *ret_error (owned). */
-    int (*publish_config)(void *arg, struct setup *setup, char **ret_error);
+    int (*publish_config)(void *arg, struct snapshot *snapshot, char **ret_error);
     /* Reads the file, or what was confirmed last. A config to be put in force goes to
      * publish_config or to drop_config. -ERR_CONFIG with problems, other -ERR_x perhaps with a
      * sentence (owned). -ERR_EXISTS: of CONTROL_READ_FILES nothing is to be put in force, problems
@@ -86,7 +86,7 @@ struct engine_api {
     void (*keep_last_good_config)(void *arg);
     /* Forgets cached answers of a user (NULL = all) on every worker. */
     void (*forget_user)(void *arg, const char *user);
-    /* Stops accepting on a listener of the current setup, or goes on. */
+    /* Stops accepting on a listener of the current snapshot, or goes on. */
     int (*pause_listener)(void *arg, const char *name, bool is_paused);
     bool (*is_listener_paused)(void *arg, const char *name);
     /* Somebody watches events, or nobody does any more: workers tell all or only logins. */
@@ -107,10 +107,10 @@ struct engine_api {
     const struct control_old *(*olds)(void *arg, size_t *ret_n);
 };
 
-/* The published setup, as engine_api.setup says. */
-static inline struct setup *engine_api_setup(const struct engine_api *h)
+/* The published snapshot, as engine_api.snapshot says. */
+static inline struct snapshot *engine_api_snapshot(const struct engine_api *h)
 {
-    return h->setup(h->arg);
+    return h->snapshot(h->arg);
 }
 
 /* Sum over all threads, and over the engines that finish beside this one. p PROTO_COUNT = all

@@ -22,12 +22,12 @@ static void fullness_say(struct control *c, struct backend *b, bool is_full)
 
 void fullness_look(struct control *c, uint64_t now_ms)
 {
-    const struct setup *setup = control_setup(c);
-    if (!setup)
+    const struct snapshot *snapshot = control_setup(c);
+    if (!snapshot)
         return;
-    for (size_t i = 0; i < setup->pools->n; i++)
-        for (size_t k = 0; k < setup->pools->v[i].n_members; k++) {
-            struct backend *b = setup->pools->v[i].members[k].backend;
+    for (size_t i = 0; i < snapshot->pools->n; i++)
+        for (size_t k = 0; k < snapshot->pools->v[i].n_members; k++) {
+            struct backend *b = snapshot->pools->v[i].members[k].backend;
             uint64_t full_ms = atomic_load_explicit(&b->full_ms, memory_order_relaxed);
             bool is_filled = full_ms != b->full_seen_ms, is_full = backend_is_full(b);
             b->full_seen_ms = full_ms;

@@ -68,7 +68,7 @@ void listener_pauses_note(struct listener_pauses *p, const char *name, json_t *p
 /* Is there such a listener in the configuration? */
 static bool pause_applies(const struct listener_pauses *p, const char *name)
 {
-    return setup_listener_find(engine_api_setup(p->host), name) != NULL;
+    return snapshot_listener_find(engine_api_snapshot(p->host), name) != NULL;
 }
 
 void listener_pauses_restore(const struct listener_pauses *p)

@@ -109,10 +109,10 @@ static int routes_change_start(struct work *w)
 {
     struct route_change *ch = CONTAINER_OF(w, struct route_change, work);
     const struct control *c = work_control(w);
-    const struct setup *setup = control_setup(c);
+    const struct snapshot *snapshot = control_setup(c);
     size_t n;
-    const struct config_route *now = pools_routes(setup->pools, &n);
-    ch->config = config_ref(setup->config);
+    const struct config_route *now = pools_routes(snapshot->pools, &n);
+    ch->config = config_ref(snapshot->config);
     ch->v = calloc(n + 1, sizeof(*ch->v));
     if (!ch->v)
         return -ERR_NOMEM;

@@ -14,7 +14,7 @@ static bool authenticate_needs_password(const struct session *s)
     struct route route;
     const struct route_request q = {
         .user = s->user ? s->user : "", .proto = s->proto, .listener = s->listener->config};
-    if (route_find(s->setup, s->env->registry, &q, &route) < 0)
+    if (route_find(s->snapshot, s->env->registry, &q, &route) < 0)
         return true;
     const struct config_pool *pool = route.pool->config;
     bool is_trusted =
@@ -76,7 +76,7 @@ static int authenticate_route(struct session *s, const struct auth_result *r)
     places_leave(&s->pre->wait);
     route_fini(&s->pre->route);
     pools_unref(STEAL(s->pre->pools));
-    int err = route_find(s->setup, s->env->registry, &q, &s->pre->route);
+    int err = route_find(s->snapshot, s->env->registry, &q, &s->pre->route);
     if (err == 0)
         s->route_reason = s->pre->route.reason;
     return err;

@@ -7,7 +7,7 @@
 #define CAPABILITIES_FRESH_MS 1000
 
 struct capabilities {
-    uint64_t generation; /* of the setup that the slots belong to */
+    uint64_t generation; /* of the snapshot that the slots belong to */
     size_t n;
     struct capabilities_slot {
         struct capabilities_list *list;
@@ -63,13 +63,13 @@ static struct capabilities_list *capabilities_split(const char *text)
 }
 
 /* Any backend of the pool will do: an up one first. */
-static struct capabilities_list *capabilities_learn(const struct setup *setup,
+static struct capabilities_list *capabilities_learn(const struct snapshot *snapshot,
                                                     const struct config_listener *listener)
 {
     const char *name = listener->pool;
-    if (!name && setup->pools->config->n_pools > 0)
-        name = setup->pools->config->pools[0].name;
-    const struct pool *p = name ? pools_find(setup->pools, name) : NULL;
+    if (!name && snapshot->pools->config->n_pools > 0)
+        name = snapshot->pools->config->pools[0].name;
+    const struct pool *p = name ? pools_find(snapshot->pools, name) : NULL;
     char text[BACKEND_CAPS_MAX] = "";
     for (size_t i = 0; p && i < p->n_members; i++) {
         const struct backend *b = p->members[i].backend;
@@ -85,33 +85,35 @@ static struct capabilities_list *capabilities_learn(const struct setup *setup,
     return capabilities_split(text);
 }
 
-static struct capabilities *capabilities_for(struct capabilities **cache, const struct setup *setup)
+static struct capabilities *capabilities_for(struct capabilities **cache,
+                                             const struct snapshot *snapshot)
 {
-    if (*cache && (*cache)->generation == setup->generation)
+    if (*cache && (*cache)->generation == snapshot->generation)
         return *cache;
-    struct capabilities *c = calloc(1, sizeof(*c) + setup->n_listeners * sizeof(c->slots[0]));
+    struct capabilities *c = calloc(1, sizeof(*c) + snapshot->n_listeners * sizeof(c->slots[0]));
     if (!c)
         return NULL;
-    c->generation = setup->generation;
-    c->n = setup->n_listeners;
+    c->generation = snapshot->generation;
+    c->n = snapshot->n_listeners;
     capabilities_free(*cache);
     *cache = c;
     return c;
 }
 
-struct capabilities_list *capabilities_get(struct capabilities **cache, const struct setup *setup,
-                                           unsigned listener, uint64_t now_ms)
+struct capabilities_list *capabilities_get(struct capabilities **cache,
+                                           const struct snapshot *snapshot, unsigned listener,
+                                           uint64_t now_ms)
 {
-    struct capabilities *c = capabilities_for(cache, setup);
+    struct capabilities *c = capabilities_for(cache, snapshot);
     if (!c || listener >= c->n)
         return NULL;
     struct capabilities_slot *slot = &c->slots[listener];
-    const struct config_listener *l = setup->listeners[listener].config;
+    const struct config_listener *l = snapshot->listeners[listener].config;
     bool is_learned = !l->capabilities.v && l->learn_capabilities;
     if (!slot->list || (is_learned && now_ms - slot->checked_ms >= CAPABILITIES_FRESH_MS)) {
         slot->checked_ms = now_ms;
         capabilities_unref(slot->list);
-        slot->list = is_learned ? capabilities_learn(setup, l) : capabilities_split("");
+        slot->list = is_learned ? capabilities_learn(snapshot, l) : capabilities_split("");
     }
     if (slot->list)
         slot->list->refs++;

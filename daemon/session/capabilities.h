@@ -3,7 +3,7 @@
  * once, all written out once, shared by sessions. */
 #pragma once
 
-#include "session/setup.h"
+#include "session/snapshot.h"
 
 struct capabilities;
 
@@ -19,7 +19,8 @@ struct capabilities_list {
 /* What a listener announces: its own, or learned from a usable backend of its pool. A reference, or
  * NULL without memory. *cache is made when needed; what is learned is looked at again after a
  * second. */
-struct capabilities_list *capabilities_get(struct capabilities **cache, const struct setup *setup,
-                                           unsigned listener, uint64_t now_ms);
+struct capabilities_list *capabilities_get(struct capabilities **cache,
+                                           const struct snapshot *snapshot, unsigned listener,
+                                           uint64_t now_ms);
 void capabilities_unref(struct capabilities_list *l); /* NULL is fine */
 void capabilities_free(struct capabilities *c);

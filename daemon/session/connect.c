@@ -132,7 +132,7 @@ void connect_granted(struct mail *m, void *owner)
 static void connect_follow_pool(struct session *s)
 {
     struct preauth *p = s->pre;
-    struct pools *now = s->env->setup ? s->env->setup->pools : NULL;
+    struct pools *now = s->env->snapshot ? s->env->snapshot->pools : NULL;
     if (s->state != SESSION_HELD || !now || now == p->pools || !p->route.pool || p->route.member ||
         p->route.dynamic)
         return;
@@ -429,8 +429,8 @@ static int connect_start(struct session *s, const struct pool_member *m)
     if (err < 0)
         return err;
     /* What is ready was made without regard to the client, for the listener of most. */
-    bool may_be_warm =
-        m && !spec.proxy && strcmp(spec.env.server_name, s->env->setup->config->server_name) == 0;
+    bool may_be_warm = m && !spec.proxy &&
+                       strcmp(spec.env.server_name, s->env->snapshot->config->server_name) == 0;
     struct login *warm = may_be_warm ? warm_take(s->env->warm, pool, m, s->proto->id) : NULL;
     if (warm && login_resume(warm, &spec) == 0) {
         p->login = warm;

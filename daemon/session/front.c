@@ -70,9 +70,9 @@ static int front_make(struct session *s)
                  (unsigned long long)random, (unsigned long long)clock_wall_ms() / 1000,
                  l->server_name);
     }
-    p->capabilities =
-        capabilities_get(&s->env->capabilities, s->setup,
-                         (unsigned)(s->listener - s->setup->listeners), loop_now_ms(s->env->loop));
+    p->capabilities = capabilities_get(&s->env->capabilities, s->snapshot,
+                                       (unsigned)(s->listener - s->snapshot->listeners),
+                                       loop_now_ms(s->env->loop));
     p->front_env = (struct front_env){
         .server_name = l->server_name,
         .greeting = l->greeting,
@@ -242,7 +242,7 @@ void front_open(struct session *s)
 void front_begin(struct session *s)
 {
     conn_own(&s->client, &front_ops, s);
-    if (!setup_listener_wants_proxy(s->listener, &s->peer)) {
+    if (!snapshot_listener_wants_proxy(s->listener, &s->peer)) {
         if (s->env->traces)
             trace_match_address(s);
         front_open(s);
@@ -273,7 +273,7 @@ static void front_admit(struct session *s, struct str header)
 {
     struct preauth *p = s->pre;
     const struct session_hooks *h = &s->env->hooks;
-    bool is_trusted = setup_listener_trusts_proxy(s->listener, &s->peer);
+    bool is_trusted = snapshot_listener_trusts_proxy(s->listener, &s->peer);
     if (p->has_proxy && is_trusted)
         s->peer = p->proxy.src;
     if (s->env->traces)
@@ -395,7 +395,7 @@ static bool front_has_room(const struct session *s)
 static bool front_may_read(const struct session *s)
 {
     return front_has_room(s) && !s->pre->is_behind &&
-           s->pre->in.len + conn_pending(&s->client) < s->setup->config->limits.preauth_bytes;
+           s->pre->in.len + conn_pending(&s->client) < s->snapshot->config->limits.preauth_bytes;
 }
 
 /* One command; false when there is none complete. */

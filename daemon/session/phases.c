@@ -6,10 +6,10 @@
 
 /* ---- start ---- */
 
-int session_start(struct session_env *env, struct setup *setup, unsigned listener, int fd,
+int session_start(struct session_env *env, struct snapshot *snapshot, unsigned listener, int fd,
                   const struct addr *peer, bool is_counted)
 {
-    struct session *s = session_new(env, setup, listener, peer);
+    struct session *s = session_new(env, snapshot, listener, peer);
     int err = s ? conn_adopt(&s->client, fd) : -ERR_NOMEM;
     if (err < 0)
         close(fd);

@@ -72,7 +72,7 @@ static void on_pin(void *arg, const struct pins_answer *a)
 static void pin_ask(struct session *s)
 {
     struct preauth_pin *p = &s->pre->pin;
-    uint64_t limit_ms = s->setup->config->fleet.timeout_ms, spent_ms = p->spent_us / 1000;
+    uint64_t limit_ms = s->snapshot->config->fleet.timeout_ms, spent_ms = p->spent_us / 1000;
     struct pin_backend *held = STEAL(s->pin);
     struct pins_answer now;
     const struct session_hooks *h = &s->env->hooks;

@@ -39,10 +39,10 @@ const struct config_route *route_rule(const struct config_route *v, size_t n,
     return NULL;
 }
 
-static int route_pool(const struct setup *setup, const char *name, const char *reason,
+static int route_pool(const struct snapshot *snapshot, const char *name, const char *reason,
                       struct route *ret)
 {
-    const struct pool *p = pools_find(setup->pools, name);
+    const struct pool *p = pools_find(snapshot->pools, name);
     if (!p)
         return -ERR_NO_POOL;
     *ret = (struct route){.pool = p, .reason = reason};
@@ -50,40 +50,40 @@ static int route_pool(const struct setup *setup, const char *name, const char *r
 }
 
 /* The pool of a login for which no single backend was named. */
-static int route_to_pool(const struct setup *setup, const struct route_request *q,
+static int route_to_pool(const struct snapshot *snapshot, const struct route_request *q,
                          struct route *ret)
 {
-    const struct config *c = setup->pools->config;
+    const struct config *c = snapshot->pools->config;
     if (q->pool)
-        return route_pool(setup, q->pool, "user's pool", ret);
+        return route_pool(snapshot, q->pool, "user's pool", ret);
     if (q->listener->pool)
-        return route_pool(setup, q->listener->pool, "listener", ret);
+        return route_pool(snapshot, q->listener->pool, "listener", ret);
     size_t n;
-    const struct config_route *routes = pools_routes(setup->pools, &n);
+    const struct config_route *routes = pools_routes(snapshot->pools, &n);
     const struct config_route *rule = route_rule(routes, n, q);
     if (rule) {
-        int err = route_pool(setup, rule->pool, "route", ret);
+        int err = route_pool(snapshot, rule->pool, "route", ret);
         if (err == 0)
             ret->rule = rule;
         return err;
     }
     if (c->n_pools == 0)
         return -ERR_NO_POOL;
-    return route_pool(setup, c->pools[0].name, "default pool", ret);
+    return route_pool(snapshot, c->pools[0].name, "default pool", ret);
 }
 
 /* An address that an auth server named: a member of the login's pool or of another one, else a
  * dynamic backend, which is reached as the login's pool says. */
-static int route_address(const struct setup *setup, struct backend_registry *registry,
+static int route_address(const struct snapshot *snapshot, struct backend_registry *registry,
                          const struct route_request *q, struct route *ret)
 {
-    struct route of_pool = {.pool = &setup->pools->none};
-    int err = setup->pools->config->n_pools > 0 ? route_to_pool(setup, q, &of_pool) : 0;
+    struct route of_pool = {.pool = &snapshot->pools->none};
+    int err = snapshot->pools->config->n_pools > 0 ? route_to_pool(snapshot, q, &of_pool) : 0;
     if (err < 0)
         return err;
     struct route r = {.reason = "auth server", .pool = of_pool.pool, .port = q->server_port};
-    r.member = pools_member_at(setup->pools, r.pool, q->server_host, q->server_port, q->proto->id,
-                               &r.pool);
+    r.member = pools_member_at(snapshot->pools, r.pool, q->server_host, q->server_port,
+                               q->proto->id, &r.pool);
     if (!r.member) {
         r.dynamic = backend_registry_dynamic(registry, q->server_host, q->server_port);
         r.host = str_dup_c(q->server_host);
@@ -96,18 +96,18 @@ static int route_address(const struct setup *setup, struct backend_registry *reg
     return 0;
 }
 
-int route_find(const struct setup *setup, struct backend_registry *registry,
+int route_find(const struct snapshot *snapshot, struct backend_registry *registry,
                const struct route_request *q, struct route *ret)
 {
     if (q->server_host)
-        return route_address(setup, registry, q, ret);
+        return route_address(snapshot, registry, q, ret);
     if (q->backend) {
         struct route r = {.reason = "user's backend"};
-        r.member = pools_member(setup->pools, q->pool, q->backend, &r.pool);
+        r.member = pools_member(snapshot->pools, q->pool, q->backend, &r.pool);
         if (!r.member)
             return -ERR_NO_BACKEND;
         *ret = r;
         return 0;
     }
-    return route_to_pool(setup, q, ret);
+    return route_to_pool(snapshot, q, ret);
 }

@@ -2,7 +2,7 @@
 /* Where a login goes: from the answer of authentication and the config to a pool or one backend. */
 #pragma once
 
-#include "session/setup.h"
+#include "session/snapshot.h"
 
 /* What decides. Strings borrowed, NULL = not said. */
 struct route_request {
@@ -29,8 +29,8 @@ struct route {
 
 /* Drops the references; it is empty afterwards, and may be before. */
 void route_fini(struct route *r);
-/* 0; -ERR_NO_BACKEND (a pin that is not there), -ERR_NO_POOL, -ERR_NOMEM. Borrows from setup. */
-int route_find(const struct setup *setup, struct backend_registry *registry,
+/* 0; -ERR_NO_BACKEND (a pin that is not there), -ERR_NO_POOL, -ERR_NOMEM. Borrows from snapshot. */
+int route_find(const struct snapshot *snapshot, struct backend_registry *registry,
                const struct route_request *q, struct route *ret) NODISCARD;
 /* The first of these routes that a login follows; NULL = none, the default pool takes it. */
 const struct config_route *route_rule(const struct config_route *v, size_t n,

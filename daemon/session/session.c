@@ -131,7 +131,7 @@ void session_enter(struct session *s, enum session_state state)
 
 bool session_may_log(const struct session *s, enum log_level level, bool is_login)
 {
-    const struct config_limits *c = &s->setup->config->limits;
+    const struct config_limits *c = &s->snapshot->config->limits;
     if (!log_is_on(level))
         return false;
     bool is_trusted = config_limits_trust(c, &s->peer);
@@ -199,7 +199,7 @@ void session_free(struct session *s)
 {
     preauth_free(s);
     backend_unref(s->backend);
-    setup_unref(s->setup);
+    snapshot_unref(s->snapshot);
     free(s->watch);
     if (s->held)
         buf_fini(s->held);
@@ -381,7 +381,7 @@ void session_judge_again(struct session *s)
 
 /* ---- begin ---- */
 
-struct session *session_new(struct session_env *env, struct setup *setup, unsigned listener,
+struct session *session_new(struct session_env *env, struct snapshot *snapshot, unsigned listener,
                             const struct addr *peer)
 {
     struct session *s = zalloc(sizeof(*s));
@@ -393,8 +393,8 @@ struct session *session_new(struct session_env *env, struct setup *setup, unsign
     }
     memset(p, 0, sizeof(*p));
     s->env = env;
-    s->setup = setup_ref(setup);
-    s->listener = &setup->listeners[listener];
+    s->snapshot = snapshot_ref(snapshot);
+    s->listener = &snapshot->listeners[listener];
     s->proto = s->listener->config->proto;
     s->pre = p;
     p->session = s;

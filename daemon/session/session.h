@@ -13,7 +13,7 @@
 #include "io/loop.h"
 #include "io/resolver_set.h"
 #include "session/counters.h"
-#include "session/setup.h"
+#include "session/snapshot.h"
 
 struct session;
 struct capabilities;
@@ -78,7 +78,7 @@ struct session_hooks {
 /* Everything that the sessions of one worker share. The worker fills it in. */
 struct session_env {
     struct loop *loop;
-    struct setup *setup; /* for new sessions; one reference */
+    struct snapshot *snapshot; /* for new sessions; one reference */
     struct auth *auth;
     struct resolver_set *resolvers;
     struct resolver *resolver; /* the first of them: for the names of servers */
@@ -112,10 +112,10 @@ void session_env_init(struct session_env *env);
 /* No session may be left, nor anything that is asked of them (session/admin/query.h). */
 void session_env_fini(struct session_env *env);
 
-/* Starts a session on an accepted socket, which it owns from now on, as one of setup's listener
+/* Starts a session on an accepted socket, which it owns from now on, as one of snapshot's listener
  * number. is_counted: its address is, and has to be released at its end. 0, or -ERR_x with fd
  * closed. */
-int session_start(struct session_env *env, struct setup *setup, unsigned listener, int fd,
+int session_start(struct session_env *env, struct snapshot *snapshot, unsigned listener, int fd,
                   const struct addr *peer, bool is_counted) NODISCARD;
 
 /* Ids are shown as "3-1a2b": worker and number in hexadecimal. dst of 32 bytes. */
@@ -179,5 +179,5 @@ unsigned session_max_sessions(const struct session *s); /* of the user's entry, 
 /* Do limits count its client? */
 bool session_is_client_counted(const struct session *s);
 enum proto_id session_proto(const struct session *s);
-/* Of the setup that it began under. */
+/* Of the snapshot that it began under. */
 uint64_t session_generation(const struct session *s);

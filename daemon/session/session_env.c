@@ -33,6 +33,6 @@ void session_env_fini(struct session_env *env)
     holds_free(env->holds);
     table_fini(&env->by_id);
     free_list_fini(&env->preauths);
-    setup_unref(env->setup);
-    env->setup = NULL;
+    snapshot_unref(env->snapshot);
+    env->snapshot = NULL;
 }

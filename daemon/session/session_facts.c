@@ -174,7 +174,7 @@ bool session_is_client_counted(const struct session *s)
 
 uint64_t session_generation(const struct session *s)
 {
-    return s->setup->generation;
+    return s->snapshot->generation;
 }
 
 enum proto_id session_proto(const struct session *s)

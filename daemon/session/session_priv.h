@@ -53,7 +53,7 @@ struct preauth {
     char *master_user;
     struct route route;
     struct pools *pools; /* that route.pool is of, when it changed while the login waited; one
-                            reference, NULL = the setup's */
+                            reference, NULL = the snapshot's */
     struct pool_choice choice;
     struct place_wait wait;  /* for a place on a backend that is full */
     struct backend *granted; /* the place that it waited for: one reference; NULL */
@@ -104,8 +104,8 @@ struct session_rate {
 struct session {
     struct list link;
     struct session_env *env;
-    struct setup *setup;
-    const struct setup_listener *listener;
+    struct snapshot *snapshot;
+    const struct snapshot_listener *listener;
     const struct proto *proto;
     struct conn client, server;
     struct loop_timer timer;
@@ -117,7 +117,7 @@ struct session {
     struct session_kill *kill; /* an operator wants it to end */
     struct backend *backend;   /* one reference; NULL before a choice */
     struct pin_backend *pin;   /* it counts there in the fleet; NULL = it does not */
-    const struct pool *pool;   /* that says how the backend is reached; of setup, set with it */
+    const struct pool *pool;   /* that says how the backend is reached; of snapshot, set with it */
     char *user;
     char *client_name;        /* IMAP ID, printable; NULL */
     const char *auth_source;  /* who judged the last try, static; NULL: nobody yet */
@@ -155,7 +155,7 @@ const char *session_method(const struct session *s);
 /* session.c */
 
 /* A session without a connection, in its first state, known to nobody. NULL when out of memory. */
-struct session *session_new(struct session_env *env, struct setup *setup, unsigned listener,
+struct session *session_new(struct session_env *env, struct snapshot *snapshot, unsigned listener,
                             const struct addr *peer);
 /* Lists and counts it: from now on session_end is its end. -ERR_NOMEM. */
 int session_enlist(struct session *s) NODISCARD;

@@ -27,7 +27,7 @@ const unsigned fuzz_replay_runs = 2000;
 static struct plane {
     struct control *control; /* first: the owner of the loop begins with it */
     struct engine_api host;
-    struct setup *setup;
+    struct snapshot *snapshot;
     struct counters counters, worker_counters;
     struct session_env worker; /* its loop runs when it has mail */
     struct control_worker workers[1];
@@ -48,9 +48,9 @@ static struct script {
 
 /* ---- the plane ---- */
 
-static struct setup *plane_setup(void *arg)
+static struct snapshot *plane_snapshot(void *arg)
 {
-    return ((struct plane *)arg)->setup;
+    return ((struct plane *)arg)->snapshot;
 }
 
 static bool plane_no(void *arg)
@@ -79,7 +79,7 @@ static int plane_read_config(void *arg, enum control_read how, struct config **r
     (void)arg;
     (void)how;
     (void)ret_error;
-    return config_load(plane.setup->config->path, ret, problems);
+    return config_load(plane.snapshot->config->path, ret, problems);
 }
 
 static const struct control_old *plane_olds(void *arg, size_t *ret_n)
@@ -135,7 +135,7 @@ static void plane_make_worker(void)
     struct session_env *env = &plane.worker;
     session_env_init(env);
     env->counters = &plane.worker_counters;
-    env->setup = setup_ref(plane.setup);
+    env->snapshot = snapshot_ref(plane.snapshot);
     env->registry = plane.host.registry;
     FUZZ_CHECK(loop_new(env, &env->loop) == 0);
     plane.workers[0] = (struct control_worker){.mailbox = loop_mailbox(env->loop),
@@ -154,7 +154,7 @@ static void prepare(void)
                                      .workers = plane.workers,
                                      .n_workers = 1,
                                      .arg = &plane,
-                                     .setup = plane_setup,
+                                     .snapshot = plane_snapshot,
                                      .read_config = plane_read_config,
                                      .is_listener_paused = plane_is_paused,
                                      .set_watched = plane_set,
@@ -169,7 +169,7 @@ static void prepare(void)
     FUZZ_CHECK(backend_registry_new(&h->registry) == 0);
     struct config *c = plane_config();
     FUZZ_CHECK(pools_build(config_ref(c), NULL, 0, h->registry, &pools, &error) == 0);
-    FUZZ_CHECK(setup_new(c, pools, NULL, &plane.setup, &error) == 0);
+    FUZZ_CHECK(snapshot_new(c, pools, NULL, &plane.snapshot, &error) == 0);
     plane_make_worker();
     h->started_ms = clock_ms();
     FUZZ_CHECK(control_new(h, &plane.control, &error) == 0);
@@ -267,7 +267,7 @@ static void start_sessions(void)
         FUZZ_CHECK(addr_parse(str_of(peers[i]), &peer) == 0);
         FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
         plane.users[i] = pair[1];
-        FUZZ_CHECK(session_start(&plane.worker, plane.setup, 0, pair[0], &peer, false) == 0);
+        FUZZ_CHECK(session_start(&plane.worker, plane.snapshot, 0, pair[0], &peer, false) == 0);
     }
 }
 

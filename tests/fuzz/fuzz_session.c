@@ -110,7 +110,7 @@ static bool has_secret(struct str s)
 
 static void check_session(const struct session *s)
 {
-    uint64_t kept_max = s->setup->config->limits.preauth_bytes + 32 * 1024;
+    uint64_t kept_max = s->snapshot->config->limits.preauth_bytes + 32 * 1024;
     if (!s->pre)
         return;
     FUZZ_CHECK(s->pre->in.len <= kept_max);
@@ -224,11 +224,11 @@ static void start_client(struct script *sc, unsigned listener)
     if (sc->n_clients == CLIENTS_MAX)
         return;
     struct client *c = &sc->clients[sc->n_clients++];
-    c->listener = listener % (unsigned)sc->env.setup->n_listeners;
+    c->listener = listener % (unsigned)sc->env.snapshot->n_listeners;
     FUZZ_CHECK(addr_parse(str_of(addresses[listener / 16 % 2]), &peer) == 0);
     FUZZ_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0, pair) == 0);
     peer_open(&c->peer, pair[1]);
-    if (session_start(&sc->env, sc->env.setup, c->listener, pair[0], &peer, true) == 0 &&
+    if (session_start(&sc->env, sc->env.snapshot, c->listener, pair[0], &peer, true) == 0 &&
         !list_is_empty(&sc->env.sessions))
         c->session = session_id(session_of_link(sc->env.sessions.prev));
 }
@@ -453,7 +453,7 @@ static void act_verdict(struct script *sc, struct str arg)
 /* An operator's word about the server that was chosen. */
 static void act_backend(struct script *sc, struct str arg)
 {
-    struct pools *pools = sc->env.setup->pools;
+    struct pools *pools = sc->env.snapshot->pools;
     unsigned choice = fuzz_choice(&arg);
     struct pool *pool = &pools->v[choice / 8 % pools->n];
     for (size_t i = 0; i < pool->n_members; i++)
@@ -586,7 +586,7 @@ static void run(struct script *sc, enum auth_kind kind, unsigned listener)
     struct counters counters;
     memset(&counters, 0, sizeof(counters));
     session_env_init(env);
-    env->setup = setup_ref(setups[kind]);
+    env->snapshot = snapshot_ref(setups[kind]);
     env->counters = &counters;
     env->hooks = (struct session_hooks){
         .admit = on_admit, .admit_client = on_admit, .fail = on_fail, .arg = sc};
@@ -597,8 +597,8 @@ static void run(struct script *sc, enum auth_kind kind, unsigned listener)
     FUZZ_CHECK(resolver_new(env->loop, &resolver, &env->resolver) == 0);
     FUZZ_CHECK(backend_registry_new(&env->registry) == 0);
     FUZZ_CHECK(auth_new(env->loop, NULL, NULL, env->resolver, &env->auth) == 0);
-    FUZZ_CHECK(auth_configure(env->auth, env->setup->config, NULL) == 0);
-    reset_backends(env->setup->pools);
+    FUZZ_CHECK(auth_configure(env->auth, env->snapshot->config, NULL) == 0);
+    reset_backends(env->snapshot->pools);
     sc->loop = env->loop;
     sc->memory = world_memory();
     start_client(sc, listener);

@@ -10,7 +10,7 @@
 enum auth_kind { AUTH_BY_HTTP, AUTH_BY_BACKEND, AUTH_KINDS };
 
 static struct peer_identity identity;
-static struct setup *setups[AUTH_KINDS];
+static struct snapshot *snapshots[AUTH_KINDS];
 
 static const char config_text[] =
     "server_name = \"mx.example.test\";\n"
@@ -62,14 +62,14 @@ static inline void config_say(const struct config_problems *problems)
     fprintf(stderr, "%.*s", STR_ARG(buf_str(&text)));
 }
 
-static inline struct setup *make_setup(enum auth_kind kind)
+static inline struct snapshot *make_snapshot(enum auth_kind kind)
 {
     char path[64];
     struct config *c = NULL;
     struct config_problems problems = {0};
     struct backend_registry *registry;
     struct pools *pools;
-    struct setup *setup;
+    struct snapshot *snapshot;
     AUTO_FREE char *error = NULL;
     FILE *f = NULL;
     int fd = memfd_create("config", MFD_CLOEXEC);
@@ -85,19 +85,19 @@ static inline struct setup *make_setup(enum auth_kind kind)
     fclose(f);
     FUZZ_CHECK(backend_registry_new(&registry) == 0);
     FUZZ_CHECK(pools_build(config_ref(c), NULL, 0, registry, &pools, &error) == 0);
-    FUZZ_CHECK(setup_new(c, pools, NULL, &setup, &error) == 0);
+    FUZZ_CHECK(snapshot_new(c, pools, NULL, &snapshot, &error) == 0);
     backend_registry_free(registry);
-    return setup;
+    return snapshot;
 }
 
 static inline void prepare(void)
 {
-    if (setups[0])
+    if (snapshots[0])
         return;
     (void)!log_configure(NULL, 0, NULL);
     peer_identity_init(&identity);
     for (int i = 0; i < AUTH_KINDS; i++)
-        setups[i] = make_setup((enum auth_kind)i);
+        snapshots[i] = make_snapshot((enum auth_kind)i);
 }
 
 /* Nothing of the run before: what it found out about servers is theirs no more. */

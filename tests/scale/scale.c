@@ -125,7 +125,7 @@ static void scale_fill(struct session *s, uint64_t i)
     static const char *const verbs[] = {"IDLE", "NOOP", "FETCH", "SELECT"};
     static const char *const clients[] = {"Thunderbird 128.3", "iOS Mail 18", "mutt 2.2", NULL};
     static const char *const tls[] = {"TLSv1.3", "TLSv1.2", ""};
-    const struct pool *pool = pools_find(s->setup->pools, SCALE_POOL);
+    const struct pool *pool = pools_find(s->snapshot->pools, SCALE_POOL);
     uint64_t state = i + 1, now_ms = loop_now_ms(s->env->loop);
     uint64_t oldest_ms = now_ms < SCALE_AGE_MS ? now_ms : SCALE_AGE_MS; /* the clock's own age */
     uint64_t user = scale_random(&state) % scale.users, age_ms = scale_random(&state) % oldest_ms;
@@ -185,7 +185,7 @@ static void scale_add(struct scale_worker *w, uint64_t i)
     struct addr peer;
     scale_peer(i, &peer);
     struct session *s =
-        session_new(env, env->setup, (unsigned)(i % env->setup->n_listeners), &peer);
+        session_new(env, env->snapshot, (unsigned)(i % env->snapshot->n_listeners), &peer);
     if (!s || session_enlist(s) < 0) {
         fputs("scale: out of memory\n", stderr);
         _exit(EX_OSERR);
@@ -198,7 +198,7 @@ static void scale_add(struct scale_worker *w, uint64_t i)
     scale_count(s);
     scale_pin(w, s);
     relay_enlist(s);
-    session_set_timer(s, s->setup->config->timeouts.relay_idle_ms);
+    session_set_timer(s, s->snapshot->config->timeouts.relay_idle_ms);
 }
 
 struct scale_batch {

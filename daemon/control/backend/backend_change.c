@@ -49,11 +49,11 @@ static int change_edit(struct backend_change *ch)
 static int change_start_turn(struct work *w)
 {
     struct backend_change *ch = CONTAINER_OF(w, struct backend_change, work);
-    const struct setup *setup = control_setup(work_control(w));
-    ch->in = pools_find(setup->pools, ch->pool);
-    ch->member = ch->in ? pools_member(setup->pools, ch->pool, ch->name, NULL) : NULL;
-    ch->file = config_backend_find(config_pool_find(setup->config, ch->pool), ch->name);
-    ch->config = config_ref(setup->config);
+    const struct snapshot *snapshot = control_setup(work_control(w));
+    ch->in = pools_find(snapshot->pools, ch->pool);
+    ch->member = ch->in ? pools_member(snapshot->pools, ch->pool, ch->name, NULL) : NULL;
+    ch->file = config_backend_find(config_pool_find(snapshot->config, ch->pool), ch->name);
+    ch->config = config_ref(snapshot->config);
     int err = runtime_stage_begin(work_control(w)->runtime, ch->pool, ch->name, &ch->stage);
     if (err == 0 && !ch->stage.entry->backend)
         ch->stage.entry->backend = backend_ref(ch->backend);

@@ -12,12 +12,12 @@
 struct target {
     struct backend *backend; /* one reference */
     char *pool, *name;       /* owned */
-    const struct pool *in;   /* of the present setup; NULL = dynamic */
+    const struct pool *in;   /* of the present snapshot; NULL = dynamic */
     const struct pool_member *member;
 };
 
-/* Finds "name" or "pool/name" among the pools of the present setup and the dynamic backends. When
- * there is none, or several of that name, the request is answered and -ERR_x returned. */
+/* Finds "name" or "pool/name" among the pools of the present snapshot and the dynamic backends.
+ * When there is none, or several of that name, the request is answered and -ERR_x returned. */
 int target_find(struct request *r, const char *text, struct target *ret) NODISCARD;
 void target_fini(struct target *t);
 /* Backends that a command names, and those that its filter picks; none twice. */
@@ -62,7 +62,7 @@ struct backend_change {
     struct runtime_stage stage;
     char *pool, *name;                /* of the backend, owned */
     struct backend *backend;          /* one reference */
-    const struct pool *in;            /* of the present setup; valid in edit */
+    const struct pool *in;            /* of the present snapshot; valid in edit */
     const struct pool_member *member; /* NULL: not in its pool (any more), or dynamic */
     /* What the file says of it, NULL = not in the file; valid in edit. */
     const struct config_backend *file;

@@ -47,13 +47,13 @@ static json_t *pool_row(const struct control *c, const struct pool *p)
 void command_pool_list(struct request *r)
 {
     const struct control *c = request_control(r);
-    const struct setup *setup = control_setup(c);
+    const struct snapshot *snapshot = control_setup(c);
     json_t *rows = json_array();
-    for (size_t i = 0; i < setup->pools->n; i++)
-        (void)json_array_append_new(rows, pool_row(c, &setup->pools->v[i]));
+    for (size_t i = 0; i < snapshot->pools->n; i++)
+        (void)json_array_append_new(rows, pool_row(c, &snapshot->pools->v[i]));
     for (size_t i = 0; c->live_pools.now && i < c->live_pools.now->n; i++) {
         const struct pool_change *ch = &c->live_pools.now->v[i];
-        if (!ch->is_removed || !config_pool_find(setup->config, ch->name))
+        if (!ch->is_removed || !config_pool_find(snapshot->config, ch->name))
             continue;
         json_t *row = json_object();
         AUTO_BUF edits = BUF_INIT;

@@ -15,7 +15,7 @@ struct pool_edits {
     /* Changes what is in force, and what is stored, of the pool. -ERR_x with work.error set. */
     int (*edit)(struct pool_edits *p, struct pool_change *ch);
     bool is_removal, is_dry, is_changed, is_stored;
-    struct setup *before;
+    struct snapshot *before;
     struct pool_changes *now, *stored; /* as they will be */
     struct runtime_stage *stages;      /* edits of backends that go with an added pool */
     size_t n_stages;
@@ -152,7 +152,7 @@ static int named_add(struct buf *text, const char *what, const char *which)
 
 static int edits_find_names(struct pool_edits *p)
 {
-    const struct setup *s = p->before;
+    const struct snapshot *s = p->before;
     AUTO_BUF text = BUF_INIT;
     size_t n;
     int err = 0;
@@ -225,7 +225,7 @@ static int edits_start(struct work *w)
     struct pool_edits *p = CONTAINER_OF(w, struct pool_edits, work);
     struct control *c = work_control(w);
     bool is_temporary = request_bool(w->request, "until_restart");
-    p->before = setup_ref(control_setup(c));
+    p->before = snapshot_ref(control_setup(c));
     int err = edits_apply(p, c->live_pools.now, &p->now);
     if (err == 0 && is_temporary)
         p->stored = pool_changes_ref(c->live_pools.stored);
@@ -332,7 +332,7 @@ static void edits_fini(struct work *w)
     pool_changes_unref(p->now);
     pool_changes_unref(p->stored);
     pools_unref(p->pools);
-    setup_unref(p->before);
+    snapshot_unref(p->before);
     reload_impact_fini(&p->impact);
     free(p->named);
 }

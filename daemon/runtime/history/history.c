@@ -22,7 +22,7 @@ struct history_series {
     struct history_totals last;
     struct history_sample minute;        /* the one under way */
     uint64_t first_second, first_minute; /* numbers of its first samples */
-    bool is_seen;                        /* the setup has its backend */
+    bool is_seen;                        /* the snapshot has its backend */
     struct history_ring place;           /* in the file */
     size_t n_seconds, n_minutes;         /* sizes of its rings */
     struct history_sample *seconds, *minutes;
@@ -228,17 +228,17 @@ static void history_see(struct history *h, struct backend *b)
 /* Members of pools first: dynamic backends get what places are left. */
 static void history_see_all(struct history *h)
 {
-    const struct setup *setup = control_setup(h->control);
+    const struct snapshot *snapshot = control_setup(h->control);
     struct backend **dynamics = NULL;
     size_t n = 0;
     for (size_t i = 0; i < HISTORY_BACKENDS_MAX; i++)
         if (h->backends[i])
             h->backends[i]->is_seen = false;
-    if (!setup)
+    if (!snapshot)
         return;
-    for (size_t i = 0; i < setup->pools->n; i++)
-        for (size_t k = 0; k < setup->pools->v[i].n_members; k++)
-            history_see(h, setup->pools->v[i].members[k].backend);
+    for (size_t i = 0; i < snapshot->pools->n; i++)
+        for (size_t k = 0; k < snapshot->pools->v[i].n_members; k++)
+            history_see(h, snapshot->pools->v[i].members[k].backend);
     if (backend_registry_dynamics(h->control->host->registry, &dynamics, &n) < 0)
         return;
     for (size_t i = 0; i < n; i++) {

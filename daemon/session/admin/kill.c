@@ -23,7 +23,7 @@ struct kill_batch {
     struct token_bucket pace;
     struct loop_timer tick; /* with a rate: some may go again */
     size_t n_allowed;
-    uint64_t generation;   /* without ids: only those of older setups */
+    uint64_t generation;   /* without ids: only those of older snapshots */
     struct safe_iter walk; /* without ids */
     size_t n_told;
     bool is_told;                /* all of them */

@@ -73,7 +73,7 @@ struct session_kill_spec {
     const char *text;    /* copied; NULL = default of kind */
     uint64_t grace_ms;   /* see session_kill */
     uint64_t rate, per;  /* never more than `rate` in `per` seconds; 0 = all at once */
-    uint64_t generation; /* without ids: only those of setups before this one; 0 = all */
+    uint64_t generation; /* without ids: only those of snapshots before this one; 0 = all */
     const uint64_t *ids; /* copied; those of other workers are passed over; NULL = all */
     size_t n;
 };

@@ -23,7 +23,7 @@
 static struct handover *handover;
 static struct loop *loop;
 static struct loop_timer poll_timer;
-static struct setup current;
+static struct snapshot current;
 static struct config config;
 static bool (*is_enough)(void);
 static uint64_t until_ms, sessions, limit_ms;
@@ -102,7 +102,7 @@ static uint64_t count_sessions(void *arg)
     return sessions;
 }
 
-static struct setup *get_setup(void *arg)
+static struct snapshot *get_snapshot(void *arg)
 {
     (void)arg;
     return &current;
@@ -123,7 +123,7 @@ static int setup(void **state)
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, wires),
                      0);
     config = (struct config){0};
-    current = (struct setup){.config = &config};
+    current = (struct snapshot){.config = &config};
     sessions = limit_ms = 0;
     has_no_clients = true;
     n_retired = n_closed = n_stopped = n_listened = n_olds_changed = 0;
@@ -133,7 +133,7 @@ static int setup(void **state)
                                        .wire = wires[0],
                                        .close = on_close,
                                        .sessions = count_sessions,
-                                       .setup = get_setup,
+                                       .snapshot = get_snapshot,
                                        .stop = on_stop};
     return handover_new(&spec, &handover);
 }

@@ -274,7 +274,7 @@ static bool has_all(void *arg)
     return received == SENDERS * LETTERS;
 }
 
-static int setup_mail(void **state)
+static int snapshot_mail(void **state)
 {
     memset(next_number, 0, sizeof(next_number));
     received = 0;
@@ -487,12 +487,12 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_deferred, setup, teardown),
         cmocka_unit_test_setup_teardown(test_again_is_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_runs_deferred, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_mail, setup_mail, teardown),
-        cmocka_unit_test_setup_teardown(test_lazy_mail, setup_mail, teardown),
-        cmocka_unit_test_setup_teardown(test_awake, setup_mail, teardown),
-        cmocka_unit_test_setup_teardown(test_closed_mailbox, setup_mail, teardown),
-        cmocka_unit_test_setup_teardown(test_free_drops_mail, setup_mail, teardown),
-        cmocka_unit_test_setup_teardown(test_mail_wakes, setup_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_mail, snapshot_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_lazy_mail, snapshot_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_awake, snapshot_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_closed_mailbox, snapshot_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_free_drops_mail, snapshot_mail, teardown),
+        cmocka_unit_test_setup_teardown(test_mail_wakes, snapshot_mail, teardown),
         cmocka_unit_test_setup_teardown(test_scratch, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slices, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slices_take_turns, setup, teardown),

@@ -17,13 +17,13 @@
            "\"127.0.0.1\"; } ); } );\nroutes = ( { pool = \"main\"; } );\n"
 
 static struct ops_case k;
-static struct setup *current;
+static struct snapshot *current;
 static const char *file; /* what the engine reads */
 /* Written by a job thread before its answer leaves. */
 static enum control_read how;
 static const char *confirmed; /* what is there to come back with */
 
-static struct setup *reload_setup(void *arg)
+static struct snapshot *reload_snapshot(void *arg)
 {
     (void)arg;
     return current;
@@ -39,12 +39,12 @@ static int reload_read(void *arg, enum control_read which, struct config **ret,
     return config_load_text("main.conf", str_of(text), NULL, ret, ret_problems);
 }
 
-static int reload_publish(void *arg, struct setup *next, char **ret_error)
+static int reload_publish(void *arg, struct snapshot *next, char **ret_error)
 {
     (void)arg;
     (void)ret_error;
     case_log(&k, "publish:%u%s", next->config->workers, how == CONTROL_READ_BACK ? "(back)" : "");
-    setup_unref(current);
+    snapshot_unref(current);
     current = next;
     return 0;
 }
@@ -61,7 +61,7 @@ static void reload_keep(void *arg)
     case_log(&k, "keep");
 }
 
-static void make_setup(const char *text)
+static void make_snapshot(const char *text)
 {
     struct config *config = NULL;
     struct config_problems problems = {0};
@@ -70,7 +70,7 @@ static void make_setup(const char *text)
     assert_int_equal(config_load_text("main.conf", str_of(text), NULL, &config, &problems), 0);
     config_problems_fini(&problems);
     assert_int_equal(pools_build(config, NULL, 0, k.plane.host.registry, &pools, &error), 0);
-    assert_int_equal(setup_new(config, pools, NULL, &current, &error), 0);
+    assert_int_equal(snapshot_new(config, pools, NULL, &current, &error), 0);
 }
 
 static int setup(void **state)
@@ -78,9 +78,9 @@ static int setup(void **state)
     AUTO_FREE char *error = NULL;
     (void)state;
     case_begin(&k);
-    make_setup(ONE LISTENER REST);
+    make_snapshot(ONE LISTENER REST);
     file = confirmed = ONE LISTENER REST;
-    k.plane.host.setup = reload_setup;
+    k.plane.host.snapshot = reload_snapshot;
     k.plane.host.read_config = reload_read;
     k.plane.host.publish_config = reload_publish;
     k.plane.host.drop_config = reload_drop;
@@ -99,7 +99,7 @@ static int teardown(void **state)
     configs_free(STEAL(c->configs));
     trouble_free(STEAL(c->trouble));
     jobs_free(STEAL(c->rpc.jobs)); /* what still reads the file ends first */
-    setup_unref(current);
+    snapshot_unref(current);
     runtime_free(STEAL(c->runtime));
     case_finish(&k);
     return 0;
@@ -144,7 +144,7 @@ static void published_and_kept(void **state)
 static void an_error_changes_nothing(void **state)
 {
     (void)state;
-    const struct setup *before = current;
+    const struct snapshot *before = current;
     file = "wrokers = 2;\n" LISTENER REST;
     reloaded(NULL);
     assert_string_equal(case_said(&k), "drop");

@@ -26,7 +26,7 @@ struct plane {
     struct engine_api host;
     struct config config;
     struct pools pools;
-    struct setup setup;
+    struct snapshot snapshot;
     struct counters accept_counters, worker_counters;
     struct control_worker worker;
     struct loop_timer poll;
@@ -36,9 +36,9 @@ struct plane {
     char folder[64], path[128];
 };
 
-static inline struct setup *plane_setup(void *arg)
+static inline struct snapshot *plane_snapshot(void *arg)
 {
-    return &((struct plane *)arg)->setup;
+    return &((struct plane *)arg)->snapshot;
 }
 
 static inline void plane_set_watched(void *arg, bool is_watched)
@@ -70,13 +70,13 @@ static inline void plane_begin(struct plane *p)
     assert_non_null(mkdtemp(p->folder));
     snprintf(p->path, sizeof(p->path), "%s/store.db", p->folder);
     p->worker.counters = &p->worker_counters;
-    p->setup = (struct setup){.generation = 1, .config = &p->config, .pools = &p->pools};
+    p->snapshot = (struct snapshot){.generation = 1, .config = &p->config, .pools = &p->pools};
     p->host = (struct engine_api){.workers = &p->worker,
                                   .n_workers = 1,
                                   .counters = &p->accept_counters,
                                   .started_ms = clock_ms(),
                                   .arg = p,
-                                  .setup = plane_setup,
+                                  .snapshot = plane_snapshot,
                                   .set_watched = plane_set_watched};
     plane_start(p);
 }

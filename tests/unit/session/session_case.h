@@ -11,8 +11,8 @@ struct session_case {
     struct session_env env;
     struct config config;
     struct config_listener listener_config;
-    struct setup_listener listener;
-    struct setup setup;
+    struct snapshot_listener listener;
+    struct snapshot snapshot;
     struct counters counters;
 };
 
@@ -22,7 +22,7 @@ static inline void session_case_init(struct session_case *c)
     assert_int_equal(loop_new(&c->env, &c->loop), 0);
     c->listener_config = (struct config_listener){.name = "imap", .proto = &proto_imap};
     c->listener.config = &c->listener_config;
-    c->setup = (struct setup){
+    c->snapshot = (struct snapshot){
         .refs = 1, .config = &c->config, .listeners = &c->listener, .n_listeners = 1};
     session_env_init(&c->env);
     c->env.loop = c->loop;
@@ -60,7 +60,7 @@ static inline struct session *session_case_add(struct session_case *c, uint64_t 
     struct session *s = calloc(1, sizeof(*s));
     assert_non_null(s);
     s->env = &c->env;
-    s->setup = &c->setup;
+    s->snapshot = &c->snapshot;
     s->listener = &c->listener;
     s->proto = c->listener_config.proto;
     s->id = id;

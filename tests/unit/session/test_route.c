@@ -5,7 +5,7 @@
 
 static struct pools_case c;
 static struct pools *pools;
-static struct setup snapshot;
+static struct snapshot snapshot;
 static struct config_route routes[8];
 
 static int setup(void **state)
@@ -26,7 +26,7 @@ static int setup(void **state)
     (void)pools_case_listener(&c, "fixed", &proto_imap, "old");
     c.config.routes = routes;
     pools = pools_case_build(&c, NULL, 0);
-    snapshot = (struct setup){.refs = 1, .config = &c.config, .pools = pools};
+    snapshot = (struct snapshot){.refs = 1, .config = &c.config, .pools = pools};
     return 0;
 }
 

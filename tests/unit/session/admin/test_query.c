@@ -517,23 +517,23 @@ static void test_kill_paced(void **state)
     session_kills_end(&c.env);
 }
 
-/* Only sessions of older setups go. */
+/* Only sessions of older snapshots go. */
 static void test_retire(void **state)
 {
     (void)state;
-    struct setup newer = c.setup;
+    struct snapshot newer = c.snapshot;
     newer.generation = 2;
-    c.setup.generation = 1;
+    c.snapshot.generation = 1;
     add_many(10);
     for (uint64_t id = 3; id <= 6; id++)
-        session_find(&c.env, id)->setup = &newer;
+        session_find(&c.env, id)->snapshot = &newer;
     const struct session_kill_spec older = {.kind = REPLY_SHUTDOWN, .generation = 2};
     assert_int_equal(session_kill_here(&c.env, &older), 0);
     io_case_idle(c.loop, 10);
     assert_int_equal(c.env.count, 4);
     assert_non_null(session_find(&c.env, 3));
     LIST_FOREACH (it, &c.env.sessions)
-        session_of_link(it)->setup = &c.setup;
+        session_of_link(it)->snapshot = &c.snapshot;
 }
 
 int main(void)

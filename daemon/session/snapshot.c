@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: ISC */
 /* Building and sharing the snapshot that new sessions work with. */
-#include "session/setup.h"
+#include "session/snapshot.h"
 
 #include "auth/auth.h"
 #include "base/cleanup.h"
 
-static void setup_free(struct setup *s)
+static void snapshot_free(struct snapshot *s)
 {
     for (size_t i = 0; i < s->n_listeners; i++)
         tls_server_unref(s->listeners[i].tls);
@@ -19,9 +19,9 @@ static void setup_free(struct setup *s)
     free(s);
 }
 
-static int setup_listener_init(struct setup_listener *l, const struct config_listener *c,
-                               const struct config *config, const struct setup *old,
-                               char **ret_error)
+static int snapshot_listener_init(struct snapshot_listener *l, const struct config_listener *c,
+                                  const struct config *config, const struct snapshot *old,
+                                  char **ret_error)
 {
     l->config = c;
     l->mechanisms = (c->mechanisms | c->hidden_mechanisms) &
@@ -31,17 +31,17 @@ static int setup_listener_init(struct setup_listener *l, const struct config_lis
     int err = config_tls_server(&c->tls_config, config->files, &l->tls, ret_error);
     if (err < 0)
         return err;
-    const struct setup_listener *before = old ? setup_listener_find(old, c->name) : NULL;
+    const struct snapshot_listener *before = old ? snapshot_listener_find(old, c->name) : NULL;
     if (before && before->tls)
         tls_server_inherit_tickets(l->tls, before->tls);
     return 0;
 }
 
-int setup_new(struct config *c, struct pools *pools, const struct setup *old, struct setup **ret,
-              char **ret_error)
+int snapshot_new(struct config *c, struct pools *pools, const struct snapshot *old,
+                 struct snapshot **ret, char **ret_error)
 {
-    struct setup *s = calloc(1, sizeof(*s));
-    struct setup_listener *listeners = calloc(c->n_listeners + 1, sizeof(*listeners));
+    struct snapshot *s = calloc(1, sizeof(*s));
+    struct snapshot_listener *listeners = calloc(c->n_listeners + 1, sizeof(*listeners));
     if (!s || !listeners) {
         free(s);
         free(listeners);
@@ -49,12 +49,12 @@ int setup_new(struct config *c, struct pools *pools, const struct setup *old, st
         config_unref(c);
         return -ERR_NOMEM;
     }
-    *s = (struct setup){.refs = 1,
-                        .generation = old ? old->generation + 1 : 1,
-                        .config = c,
-                        .pools = pools,
-                        .listeners = listeners,
-                        .n_listeners = c->n_listeners};
+    *s = (struct snapshot){.refs = 1,
+                           .generation = old ? old->generation + 1 : 1,
+                           .config = c,
+                           .pools = pools,
+                           .listeners = listeners,
+                           .n_listeners = c->n_listeners};
     s->auth_tls = calloc(c->n_auths + 1, sizeof(*s->auth_tls));
     int err = s->auth_tls ? 0 : -ERR_NOMEM;
     for (size_t i = 0; i < c->n_auths && err == 0; i++)
@@ -62,19 +62,19 @@ int setup_new(struct config *c, struct pools *pools, const struct setup *old, st
     if (err == 0 && c->fleet.name)
         err = config_tls_fleet(&c->fleet, c->files, &s->fleet_tls, ret_error);
     for (size_t i = 0; i < c->n_listeners && err == 0; i++)
-        err = setup_listener_init(&s->listeners[i], &c->listeners[i], c, old, ret_error);
+        err = snapshot_listener_init(&s->listeners[i], &c->listeners[i], c, old, ret_error);
     if (err < 0) {
-        setup_free(s);
+        snapshot_free(s);
         return err;
     }
     *ret = s;
     return 0;
 }
 
-int setup_with_pools(const struct setup *old, struct pools *pools, struct setup **ret)
+int snapshot_with_pools(const struct snapshot *old, struct pools *pools, struct snapshot **ret)
 {
-    struct setup *s = calloc(1, sizeof(*s));
-    struct setup_listener *listeners = calloc(old->n_listeners + 1, sizeof(*listeners));
+    struct snapshot *s = calloc(1, sizeof(*s));
+    struct snapshot_listener *listeners = calloc(old->n_listeners + 1, sizeof(*listeners));
     struct tls_client **auth_tls = calloc(old->config->n_auths + 1, sizeof(struct tls_client *));
     if (!s || !listeners || !auth_tls) {
         free(s);
@@ -91,19 +91,19 @@ int setup_with_pools(const struct setup *old, struct pools *pools, struct setup 
         if (listeners[i].tls)
             tls_server_ref(listeners[i].tls);
     }
-    *s = (struct setup){.refs = 1,
-                        .generation = old->generation,
-                        .config = config_ref(old->config),
-                        .pools = pools,
-                        .listeners = listeners,
-                        .n_listeners = old->n_listeners,
-                        .auth_tls = auth_tls,
-                        .fleet_tls = old->fleet_tls ? tls_client_ref(old->fleet_tls) : NULL};
+    *s = (struct snapshot){.refs = 1,
+                           .generation = old->generation,
+                           .config = config_ref(old->config),
+                           .pools = pools,
+                           .listeners = listeners,
+                           .n_listeners = old->n_listeners,
+                           .auth_tls = auth_tls,
+                           .fleet_tls = old->fleet_tls ? tls_client_ref(old->fleet_tls) : NULL};
     *ret = s;
     return 0;
 }
 
-struct setup *setup_ref(struct setup *s)
+struct snapshot *snapshot_ref(struct snapshot *s)
 {
     atomic_fetch_add_explicit(&s->refs, 1, memory_order_relaxed);
     return s;
@@ -116,19 +116,19 @@ static void on_free_job(struct job *j)
 
 static void on_free_job_end(struct job *j)
 {
-    setup_free(CONTAINER_OF(j, struct setup, free_job));
+    snapshot_free(CONTAINER_OF(j, struct snapshot, free_job));
 }
 
-void setup_unref(struct setup *s)
+void snapshot_unref(struct snapshot *s)
 {
     if (!s || atomic_fetch_sub_explicit(&s->refs, 1, memory_order_acq_rel) != 1)
         return;
     s->free_job = (struct job){.run = on_free_job, .drop = on_free_job_end};
     if (!s->post_free || !s->post_free(s->post_free_arg, &s->free_job))
-        setup_free(s);
+        snapshot_free(s);
 }
 
-const struct setup_listener *setup_listener_find(const struct setup *s, const char *name)
+const struct snapshot_listener *snapshot_listener_find(const struct snapshot *s, const char *name)
 {
     for (size_t i = 0; i < s->n_listeners; i++)
         if (strcmp(s->listeners[i].config->name, name) == 0)
@@ -136,7 +136,7 @@ const struct setup_listener *setup_listener_find(const struct setup *s, const ch
     return NULL;
 }
 
-static bool setup_has_peer(const struct config_nets *nets, const struct addr *peer)
+static bool snapshot_has_peer(const struct config_nets *nets, const struct addr *peer)
 {
     for (size_t i = 0; i < nets->n; i++)
         if (addr_net_has(&nets->v[i], peer))
@@ -144,13 +144,13 @@ static bool setup_has_peer(const struct config_nets *nets, const struct addr *pe
     return false;
 }
 
-bool setup_listener_wants_proxy(const struct setup_listener *l, const struct addr *peer)
+bool snapshot_listener_wants_proxy(const struct snapshot_listener *l, const struct addr *peer)
 {
-    return setup_has_peer(&l->config->proxy_protocol, peer);
+    return snapshot_has_peer(&l->config->proxy_protocol, peer);
 }
 
-bool setup_listener_trusts_proxy(const struct setup_listener *l, const struct addr *peer)
+bool snapshot_listener_trusts_proxy(const struct snapshot_listener *l, const struct addr *peer)
 {
     const struct config_nets *nets = &l->config->proxy_protocol_trusted;
-    return nets->v ? setup_has_peer(nets, peer) : setup_listener_wants_proxy(l, peer);
+    return nets->v ? snapshot_has_peer(nets, peer) : snapshot_listener_wants_proxy(l, peer);
 }
