@@ -18,7 +18,7 @@ static json_t *ban_list_row(void *arg, const struct list *node)
 {
     struct control *c = arg;
     const struct rule *r = LIST_ITEM(node, struct rule, link);
-    const struct rules_time now = limiter_now(c->limiter);
+    const struct rules_time now = limit_service_now(c->limit_service);
     json_t *row = rule_edit_row(r, &now);
     request_set_text(row, "by", r->is_automatic ? "failures" : r->by);
     request_set_text(row, "origin", r->is_automatic ? r->by : NULL);
@@ -30,11 +30,11 @@ static json_t *ban_list_row(void *arg, const struct list *node)
 
 void command_ban_list(struct request *r)
 {
-    struct limiter *l = request_control(r)->limiter;
-    struct rules *bans = &limiter_limits(l)->bans;
+    struct limit_service *l = request_control(r)->limit_service;
+    struct rules *bans = &limit_service_limits(l)->bans;
     const struct rows_source source = {
         .walks = &bans->walks, .head = &bans->all, .row = ban_list_row, .arg = request_control(r)};
-    rows_answer(r, limiter_jobs(l), &source, 1);
+    rows_answer(r, limit_service_jobs(l), &source, 1);
 }
 
 /* ---- add, remove ---- */
@@ -240,7 +240,7 @@ static void ban_clear(struct request *r, struct filter *filter, struct rule_edit
     struct control *c = request_control(r);
     bool is_dry = request_bool(r, "dry_run");
     uint64_t max = request_number(r, "max", UINT64_MAX), n = 0;
-    struct rules *bans = &limiter_limits(c->limiter)->bans;
+    struct rules *bans = &limit_service_limits(c->limit_service)->bans;
     LIST_FOREACH (it, &bans->all)
         n += ban_is_meant(c, filter, it);
     if (n > max) {

@@ -30,7 +30,7 @@
 #include "runtime/live_pools.h"
 #include "runtime/live_routes.h"
 #include "runtime/logins.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 #include "runtime/runtime.h"
 #include "runtime/state.h"
 #include "runtime/trouble.h"
@@ -175,13 +175,13 @@ int control_new(const struct engine_api *host, struct control **ret, char **ret_
     if (err == 0)
         err = ops_new(c, &c->ops, ret_error);
     if (err == 0)
-        err = limiter_new(c, &c->limiter, ret_error);
+        err = limit_service_new(c, &c->limit_service, ret_error);
     if (err < 0) {
         control_free(c);
         return err;
     }
     events_on_watched(c->events, peers_tell_watched);
-    limiter_on_ban(c->limiter, on_ban_made, on_ban_lifted);
+    limit_service_on_ban(c->limit_service, on_ban_made, on_ban_lifted);
     *ret = c;
     return 0;
 }
@@ -209,7 +209,7 @@ void control_free(struct control *c)
     upgrades_free(c->upgrades);
     ops_free(c->ops);
     logins_free(c->logins);
-    limiter_stop(c->limiter);
+    limit_service_stop(c->limit_service);
     configs_free(c->configs);
     certificates_free(STEAL(c->certificates));
     trouble_free(c->trouble);
@@ -221,7 +221,7 @@ void control_free(struct control *c)
     work_queue_fini(&c->op_queue);
     work_queue_fini(&c->rule_queue);
     jobs_free(c->rpc.jobs);
-    limiter_free(STEAL(c->limiter));
+    limit_service_free(STEAL(c->limit_service));
     history_free(c->history);
     runtime_free(c->runtime);
     live_routes_fini(&c->live_routes);
@@ -368,7 +368,7 @@ bool control_has_no_clients(const struct control *c)
 
 struct limits *control_limits(struct control *c)
 {
-    return limiter_limits(c->limiter);
+    return limit_service_limits(c->limit_service);
 }
 
 void control_note_login(struct control *c, const char *user, uint64_t at_ms)

@@ -6,7 +6,7 @@
 #include "runtime/engine_api.h"
 #include "runtime/events.h"
 #include "runtime/failures.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 
 struct control;
 

@@ -19,9 +19,9 @@ static void limit_put_override(json_t *row, const struct rule *r, const struct r
 
 static void limit_put_addr(json_t *row, struct control *c, const struct addr *a)
 {
-    const struct config_limits *config = limiter_config(c->limiter);
-    const struct rules_time now = limiter_now(c->limiter);
-    struct limits *l = limiter_limits(c->limiter);
+    const struct config_limits *config = limit_service_config(c->limit_service);
+    const struct rules_time now = limit_service_now(c->limit_service);
+    struct limits *l = limit_service_limits(c->limit_service);
     const struct limit_source_facts f = limits_look_source(l, config, a, now.ms);
     uint64_t configured = control_setup(c)->config->timeouts.failure_delay_ms;
     request_put_number(row, "sessions", f.sessions);
@@ -42,9 +42,9 @@ static void limit_put_addr(json_t *row, struct control *c, const struct addr *a)
 
 static void limit_put_user(json_t *row, struct control *c, const char *user)
 {
-    const struct config_limits *config = limiter_config(c->limiter);
-    const struct rules_time now = limiter_now(c->limiter);
-    struct limits *l = limiter_limits(c->limiter);
+    const struct config_limits *config = limit_service_config(c->limit_service);
+    const struct rules_time now = limit_service_now(c->limit_service);
+    struct limits *l = limit_service_limits(c->limit_service);
     const struct limit_user_facts f = limits_look_user(l, user);
     request_put_number(row, "sessions", f.sessions);
     request_set_number(row, "elsewhere", f.sessions_elsewhere);
@@ -119,7 +119,7 @@ static json_t *limit_guess_row(void *arg, const void *copy)
 {
     const struct control *c = arg;
     const struct limit_target *s = copy;
-    if (limits_look_user(limiter_limits(c->limiter), s->user).is_known)
+    if (limits_look_user(limit_service_limits(c->limit_service), s->user).is_known)
         return NULL;
     return limit_user_row(arg, copy);
 }
@@ -127,25 +127,26 @@ static json_t *limit_guess_row(void *arg, const void *copy)
 /* Those without an entry, which is listed before. */
 static bool limit_is_listed(struct control *c, const struct limit_target *s)
 {
-    struct limits *l = limiter_limits(c->limiter);
+    struct limits *l = limit_service_limits(c->limit_service);
     if (s->kind == LIMIT_TARGET_USER) {
         const struct limit_user_facts f = limits_look_user(l, s->user);
         return f.is_known || f.n_passwords > 0;
     }
-    const struct rules_time now = limiter_now(c->limiter);
+    const struct rules_time now = limit_service_now(c->limit_service);
     const struct addr a = limit_addr(s);
     /* Does it stand for one entry of the table? */
     bool is_v6_host = s->net.family == AF_INET6 && s->net.bits == 64;
     bool is_single =
         s->kind == LIMIT_TARGET_ADDRESS || (s->kind == LIMIT_TARGET_NETWORK && is_v6_host);
-    return is_single && limits_look_source(l, limiter_config(c->limiter), &a, now.ms).is_known;
+    return is_single &&
+           limits_look_source(l, limit_service_config(c->limit_service), &a, now.ms).is_known;
 }
 
 static json_t *limit_override_row(void *arg, const struct list *node)
 {
     struct control *c = arg;
     const struct rule *r = LIST_ITEM(node, struct rule, link);
-    const struct rules_time now = limiter_now(c->limiter);
+    const struct rules_time now = limit_service_now(c->limit_service);
     struct limit_target s;
     rule_subject(r, &s);
     if (limit_is_listed(c, &s))
@@ -164,8 +165,8 @@ static json_t *limit_override_row(void *arg, const struct list *node)
 void command_limit_list(struct request *r)
 {
     struct control *c = request_control(r);
-    struct limiter *limiter = c->limiter;
-    struct limits *l = limiter_limits(limiter);
+    struct limit_service *limit_service = c->limit_service;
+    struct limits *l = limit_service_limits(limit_service);
     struct rows_source v[2 * LIMITS_STRIPES + 2];
     size_t n = 0;
     _Static_assert(ARRAY_LEN(v) <= ROWS_SOURCES_MAX, "all stripes are in one list");
@@ -193,7 +194,7 @@ void command_limit_list(struct request *r)
                                   .head = &l->overrides.all,
                                   .row = limit_override_row,
                                   .arg = c};
-    rows_answer(r, limiter_jobs(limiter), v, n);
+    rows_answer(r, limit_service_jobs(limit_service), v, n);
 }
 
 /* ---- show ---- */
@@ -214,7 +215,7 @@ void command_limit_show(struct request *r)
 {
     struct limit_target s;
     struct control *c = request_control(r);
-    struct limits *l = limiter_limits(c->limiter);
+    struct limits *l = limit_service_limits(c->limit_service);
     if (limit_target_parse(str_of(request_text(r, "subject")), &s) < 0) {
         request_fail(r, -ERR_BAD_PARAM, NULL, "subject has to be an address, a network or a user");
         return;
@@ -259,8 +260,8 @@ void command_limit_set(struct request *r)
     for (size_t i = 0; i < u.n; i++) {
         limit_widen(&u.subjects[i]);
         /* What the request does not name stays as an earlier override has it. */
-        const struct rule *old =
-            rules_find(&limiter_limits(request_control(r)->limiter)->overrides, &u.subjects[i]);
+        const struct rule *old = rules_find(
+            &limit_service_limits(request_control(r)->limit_service)->overrides, &u.subjects[i]);
         struct rule_spec spec = {
             .subject = u.subjects[i],
             .sessions = request_number(r, "sessions", old ? old->sessions : RULE_KEEP),
@@ -275,8 +276,8 @@ void command_limit_set(struct request *r)
 void command_limit_clear(struct request *r)
 {
     struct rule_edit u;
-    struct limiter *l = request_control(r)->limiter;
-    const struct rules_time now = limiter_now(l);
+    struct limit_service *l = request_control(r)->limit_service;
+    const struct rules_time now = limit_service_now(l);
     uint64_t forgotten = 0;
     if (rule_edit_begin(r, RULE_DB_OVERRIDE, &u) < 0)
         return;
@@ -284,7 +285,7 @@ void command_limit_clear(struct request *r)
         struct limit_target *s = &u.subjects[i];
         limit_widen(s);
         bool was_ruled = rule_edit_remove(&u, s);
-        bool was_known = limits_forget(limiter_limits(l), limiter_config(l), s, now.ms);
+        bool was_known = limits_forget(limit_service_limits(l), limit_service_config(l), s, now.ms);
         forgotten += was_known && !was_ruled;
     }
     if (u.count == 0 && forgotten > 0) {

@@ -12,7 +12,7 @@
 #include "rpc/handlers.h"
 #include "rpc/server.h"
 #include "runtime/history/history.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 #include "runtime/state.h"
 #include "runtime/trouble.h"
 
@@ -341,8 +341,8 @@ static void exposition_directory(struct exposition *e, const struct control *c)
 
 static void exposition_limits(struct exposition *e, const struct control *c)
 {
-    struct limiter_figures f;
-    limiter_figures(c->limiter, &f);
+    struct limit_service_figures f;
+    limit_service_figures(c->limit_service, &f);
     exposition_single(e, "mailproxy_bans", "gauge", "Addresses, networks and users banned now.",
                       f.bans, 1);
     exposition_single(e, "mailproxy_automatic_bans_total", "counter",

@@ -7,7 +7,7 @@
 #include "control/listener.h"
 #include "control/user/user_list.h"
 #include "rpc/handlers.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 
 struct explain {
     struct work work;
@@ -230,8 +230,9 @@ static void explain_limits(const struct explain *x, struct explain_words *w)
     if (max && n >= max)
         explain_say(w, "refused: there are %llu of %llu sessions in all", (unsigned long long)n,
                     (unsigned long long)max);
-    (void)!limiter_explain(c->limiter, x->peer.family ? &x->peer : NULL,
-                           request_text(x->work.request, "user"), x->user.max_sessions, &words);
+    (void)!limit_service_explain(c->limit_service, x->peer.family ? &x->peer : NULL,
+                                 request_text(x->work.request, "user"), x->user.max_sessions,
+                                 &words);
     if (words.len)
         explain_say(w, "%s", buf_cstr(&words));
 }

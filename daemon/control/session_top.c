@@ -7,7 +7,7 @@
 #include "rpc/handlers.h"
 #include "rpc/table_json.h"
 #include "runtime/history/history.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 #include "runtime/state.h"
 #include "session/admin/groups.h"
 
@@ -223,11 +223,11 @@ static int top_run(struct work *w)
 /* Failed logins that count now, of an address; of a user the different wrong passwords. */
 static void top_put_failures(const struct top *t, struct control *c, json_t *row, struct str key)
 {
-    struct limits *l = limiter_limits(c->limiter);
-    const struct rules_time now = limiter_now(c->limiter);
+    struct limits *l = limit_service_limits(c->limit_service);
+    const struct rules_time now = limit_service_now(c->limit_service);
     struct addr a;
     if (t->by == TOP_IP && addr_parse(key, &a) == 0) {
-        const struct config_limits *config = limiter_config(c->limiter);
+        const struct config_limits *config = limit_service_config(c->limit_service);
         request_put_number(row, "failures", limits_look_source(l, config, &a, now.ms).failures);
     } else if (t->by == TOP_USER) {
         AUTO_FREE char *name = str_dup(key);

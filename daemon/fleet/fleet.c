@@ -9,7 +9,7 @@
 #include "base/log/log.h"
 #include "fleet/fleet_heartbeat.h"
 #include "io/crypto.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 #include "runtime/state.h"
 #include "runtime/trouble.h"
 
@@ -139,9 +139,9 @@ const char *fleet_own_state(const struct fleet *f)
 void fleet_look_own(const struct fleet *f, struct fleet_own *ret)
 {
     const struct engine_api *h = f->control->host;
-    struct limiter_figures figures;
+    struct limit_service_figures figures;
     double load = 0;
-    limiter_figures(f->control->limiter, &figures);
+    limit_service_figures(f->control->limit_service, &figures);
     *ret = (struct fleet_own){.users = figures.users, .started_ms = f->started_wall_ms};
     for (size_t i = 0; i < h->n_workers; i++)
         ret->sessions += counter_total(h->workers[i].counters, COUNTER_SESSIONS);

@@ -3,7 +3,7 @@
 #include "peers/peer_limits.h"
 
 #include "limits/limit_share.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 
 #define PEER_LIMITS_ROWS 1000   /* of a message */
 #define PEER_LIMITS_MAX 2000000 /* addresses and users of another engine */
@@ -45,23 +45,24 @@ static void on_peer_limits_changed(void *arg, enum limit_share_kind kind, const 
         message_send(m);
 }
 
-void peer_limits_send(struct limiter *l, struct peer_engine *e)
+void peer_limits_send(struct limit_service *l, struct peer_engine *e)
 {
     struct peer_limits_message m = {.engine = e};
     if (!peer_limits_make(e))
         return;
-    (void)!limit_telling_step(&e->limits->telling, limiter_limits(l), on_peer_limits_changed, &m);
+    (void)!limit_telling_step(&e->limits->telling, limit_service_limits(l), on_peer_limits_changed,
+                              &m);
     message_send(&m);
 }
 
 /* ---- hearing ---- */
 
-int peer_limits_take(struct limiter *l, struct peer_engine *e, const json_t *m)
+int peer_limits_take(struct limit_service *l, struct peer_engine *e, const json_t *m)
 {
     const json_t *rows = json_object_get(m, "rows"), *row;
-    const struct config_limits *config = limiter_config(l);
-    struct limits *limits = limiter_limits(l);
-    uint64_t now_ms = limiter_now(l).ms;
+    const struct config_limits *config = limit_service_config(l);
+    struct limits *limits = limit_service_limits(l);
+    uint64_t now_ms = limit_service_now(l).ms;
     size_t i;
     if (!peer_limits_make(e))
         return -ERR_NOMEM;
@@ -80,12 +81,13 @@ int peer_limits_take(struct limiter *l, struct peer_engine *e, const json_t *m)
     return 0;
 }
 
-void peer_limits_drop(struct limiter *l, struct peer_engine *e)
+void peer_limits_drop(struct limit_service *l, struct peer_engine *e)
 {
     struct peer_limits *p = STEAL(e->limits);
     if (!p)
         return;
     limit_telling_fini(&p->telling);
-    limit_heard_fini(&p->heard, limiter_limits(l), limiter_config(l), limiter_now(l).ms);
+    limit_heard_fini(&p->heard, limit_service_limits(l), limit_service_config(l),
+                     limit_service_now(l).ms);
     free(p);
 }

@@ -4,7 +4,7 @@
 
 #include "base/log/log.h"
 #include "peers/ask.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 #include "runtime/state.h"
 
 #define PEER_STATE_RULES 256 /* of one message */
@@ -101,7 +101,7 @@ static void tell_table(struct peer_engine *e, const struct rules *rules, bool is
 
 static void tell_all_rules(struct peer_engine *e)
 {
-    const struct limits *l = limiter_limits(state_control(e)->limiter);
+    const struct limits *l = limit_service_limits(state_control(e)->limit_service);
     tell_table(e, &l->bans, true);
     tell_table(e, &l->overrides, false);
 }
@@ -109,7 +109,7 @@ static void tell_all_rules(struct peer_engine *e)
 /* Those that the request names, as they are now; without names all. */
 static void tell_rules(struct peer_engine *e, const struct request *r)
 {
-    const struct limits *l = limiter_limits(state_control(e)->limiter);
+    const struct limits *l = limit_service_limits(state_control(e)->limit_service);
     const json_t *names = request_list(r, "subject");
     json_t *bans, *overrides;
     if (json_array_size(names) == 0 || json_array_size(names) > PEER_STATE_RULES) {
@@ -167,10 +167,10 @@ static int rule_take(struct rules *rules, const json_t *m, const struct rules_ti
 
 int peer_state_rules(struct control *c, struct peer_engine *e, const json_t *m)
 {
-    struct limits *l = limiter_limits(c->limiter);
+    struct limits *l = limit_service_limits(c->limit_service);
     struct rules *rules = json_is_true(json_object_get(m, "bans")) ? &l->bans : &l->overrides;
     const json_t *list = json_object_get(m, "rules");
-    const struct rules_time now = limiter_now(c->limiter);
+    const struct rules_time now = limit_service_now(c->limit_service);
     int err = 0;
     /* Who finishes tells single ones; the whole list is that of who serves. */
     if (json_is_true(json_object_get(m, "first")) && e->role == PEER_ENGINE_NEW)

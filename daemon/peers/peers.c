@@ -235,7 +235,7 @@ static void peer_free(struct peers *p, struct peer_engine *e)
         p->hooks->on_gone(p->control, e->pid);
     peer_serve_forget(p->control->peer_serve, e);
     peer_counts_drop(p->control->host, e);
-    peer_limits_drop(p->control->limiter, e);
+    peer_limits_drop(p->control->limit_service, e);
     peer_engine_fail(e);
     json_pipe_free(e->pipe);
     json_decref(e->conflicts);
@@ -253,7 +253,7 @@ static void peer_lose(struct peers *p, struct peer_engine *e, const char *why)
     } else {
         peer_serve_forget(p->control->peer_serve, e);
         peer_counts_drop(p->control->host, e);
-        peer_limits_drop(p->control->limiter, e);
+        peer_limits_drop(p->control->limit_service, e);
         peer_engine_fail(e);
         json_pipe_free(STEAL(e->pipe));
         json_decref(STEAL(e->conflicts));
@@ -382,7 +382,7 @@ static void on_peers_tick(struct loop_timer *t)
         struct peer_engine *e = LIST_ITEM(it, struct peer_engine, link);
         uint64_t now = loop_now_ms(e->loop);
         if (!peer_engine_is_old(e) && e->pipe && e->is_greeted)
-            peer_limits_send(p->control->limiter, e);
+            peer_limits_send(p->control->limit_service, e);
         /* Whoever finishes tells what it counts, which is also a sign that it lives. */
         if (!peer_engine_is_old(e) && e->pipe && e->is_greeted &&
             now >= e->counted_ms + PEER_COUNTS_MS) {

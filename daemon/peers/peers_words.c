@@ -86,7 +86,7 @@ static int hear_hello(struct peers *p, struct peer_engine *e, const json_t *m)
               KV_STR("role", peer_engine_is_old(e) ? "old" : "new"), KV_STR("version", e->version));
     if (!peer_engine_is_old(e)) {
         peer_counts_send(p->control->host, e);
-        peer_limits_send(p->control->limiter, e);
+        peer_limits_send(p->control->limit_service, e);
         peer_tell_ops(p, e, true);
     } else if (events_are_watched(p->control->events)) {
         peer_tell_watched(e, true);
@@ -173,7 +173,7 @@ static int hear_conflicts(struct peers *p, struct peer_engine *e, const json_t *
 
 static int hear_limits(struct peers *p, struct peer_engine *e, const json_t *m)
 {
-    return peer_limits_take(p->control->limiter, e, m);
+    return peer_limits_take(p->control->limit_service, e, m);
 }
 
 static int hear_ops(struct peers *p, struct peer_engine *e, const json_t *m)
@@ -225,7 +225,7 @@ static int hear_end(struct peers *p, struct peer_engine *e, const json_t *m)
     (void)m;
     e->has_ended = true;
     peer_counts_drop(p->control->host, e);
-    peer_limits_drop(p->control->limiter, e);
+    peer_limits_drop(p->control->limit_service, e);
     return 0;
 }
 

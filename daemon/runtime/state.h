@@ -29,7 +29,7 @@ struct control {
     struct live_pools live_pools;
     struct listener_pauses *pauses;
     struct map moving; /* struct user_move_step by user */
-    struct limiter *limiter;
+    struct limit_service *limit_service;
     struct upgrades *upgrades;
     struct trouble *trouble;
     struct list peer_engines; /* other engines: struct peer_engine */

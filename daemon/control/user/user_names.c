@@ -3,7 +3,7 @@
 #include "control/user/user_names.h"
 
 #include "limits/limits.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 
 const char *user_judge(const struct control *c)
 {
@@ -32,7 +32,7 @@ static int user_names_add(struct user_names *names, size_t max, struct limit_use
 
 int user_names_take(const struct control *c, struct user_names *ret)
 {
-    struct limits *l = limiter_limits(c->limiter);
+    struct limits *l = limit_service_limits(c->limit_service);
     size_t n = limits_count(l).users; /* who comes meanwhile may be in the next list */
     int err = 0;
     ret->v = calloc(n + 1, sizeof(*ret->v));

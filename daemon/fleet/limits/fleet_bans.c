@@ -7,7 +7,7 @@
 #include "base/clock.h"
 #include "base/zalloc.h"
 #include "fleet/limits/ban_queue.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 #include "runtime/state.h"
 
 #define BANS_PAUSE_MS 1000 /* between two messages */
@@ -49,7 +49,7 @@ static void bans_due(struct fleet_bans *b)
 
 static struct rules *bans_of(const struct fleet_bans *b)
 {
-    return &limiter_limits(b->control->limiter)->bans;
+    return &limit_service_limits(b->control->limit_service)->bans;
 }
 
 static void bans_queue(struct fleet_bans *b, const struct rule *r, bool is_lifted)
@@ -155,12 +155,12 @@ static void bans_take(struct fleet_bans *b, const char *node, const json_t *row)
     ban.until_ms = (uint64_t)json_integer_value(until);
     if (!until) {
         bans_note_lifted(b, subject, ban.created_ms);
-        (void)limiter_take_lift(b->control->limiter, &ban);
+        (void)limit_service_take_lift(b->control->limit_service, &ban);
         return;
     }
     const json_t *lifted = json_object_get(b->lifted, subject);
     if (!is_own && (!lifted || (uint64_t)json_integer_value(lifted) < ban.created_ms) &&
-        limiter_take_ban(b->control->limiter, &ban))
+        limit_service_take_ban(b->control->limit_service, &ban))
         b->facts.taken++;
 }
 

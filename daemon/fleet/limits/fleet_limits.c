@@ -10,7 +10,7 @@
 #include "fleet/fleet_message.h"
 #include "fleet/seal.h"
 #include "limits/limit_elsewhere.h"
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 #include "runtime/state.h"
 
 #define COUNTS_TURN_MS 1000
@@ -90,12 +90,12 @@ struct fleet_limits {
 
 static const struct config_limits *counts_config(const struct fleet_limits *c)
 {
-    return limiter_config(c->control->limiter);
+    return limit_service_config(c->control->limit_service);
 }
 
 static struct limits *counts_limits(const struct fleet_limits *c)
 {
-    return limiter_limits(c->control->limiter);
+    return limit_service_limits(c->control->limit_service);
 }
 
 /* ---- what others tell ---- */

@@ -10,7 +10,7 @@ static void rule_edit_fini(struct rule_edit *u)
 
 static struct rules *rule_edit_rules(const struct rule_edit *u)
 {
-    struct limits *l = limiter_limits(request_control(u->request)->limiter);
+    struct limits *l = limit_service_limits(request_control(u->request)->limit_service);
     return strcmp(u->kind, RULE_DB_BAN) == 0 ? &l->bans : &l->overrides;
 }
 
@@ -18,9 +18,9 @@ static struct rules *rule_edit_rules(const struct rule_edit *u)
 static void on_ruled(struct rule_batch *b, int err)
 {
     struct request *r = rule_batch_request(b);
-    struct limiter *l = rule_batch_control(b)->limiter;
+    struct limit_service *l = rule_batch_control(b)->limit_service;
     if (err == 0) {
-        limiter_stored(l, b);
+        limit_service_stored(l, b);
         request_done(r, r->count, true, NULL);
         return;
     }
@@ -81,7 +81,7 @@ bool rule_edit_put(struct rule_edit *u, struct rule_spec *spec)
 {
     struct rule *rule;
     struct request *r = u->request;
-    const struct rules_time now = limiter_now(request_control(r)->limiter);
+    const struct rules_time now = limit_service_now(request_control(r)->limit_service);
     uint64_t life_ms = request_number(r, "for", 0);
     spec->by = r->peer.user;
     spec->created_ms = now.wall_ms;
@@ -103,7 +103,7 @@ bool rule_edit_remove(struct rule_edit *u, const struct limit_target *s)
     struct rule *rule = rules_find(rules, s);
     if (!rule)
         return false;
-    limiter_lifts(request_control(u->request)->limiter, rule);
+    limit_service_lifts(request_control(u->request)->limit_service, rule);
     rules_remove(rules, rule);
     u->count++;
     int err = rule_batch_remove(u->batch, u->kind, s);

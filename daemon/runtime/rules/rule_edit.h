@@ -3,7 +3,7 @@
  * answer. All functions: control thread. */
 #pragma once
 
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 #include "runtime/state.h"
 
 struct rule_edit {

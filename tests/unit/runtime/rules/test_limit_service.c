@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: ISC */
 /* The owner of limits and bans: words for clients, the store, restarts. */
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 
 #include "tests/unit/runtime/control_case.h"
 
 static struct plane plane;
 
-static struct limiter *limiter_of(struct plane *p)
+static struct limit_service *limit_service_of(struct plane *p)
 {
-    return p->object.limiter;
+    return p->object.limit_service;
 }
 
 static void start(void)
 {
     AUTO_FREE char *error = NULL;
-    assert_int_equal(limiter_new(plane.control, &plane.object.limiter, &error), 0);
+    assert_int_equal(limit_service_new(plane.control, &plane.object.limit_service, &error), 0);
 }
 
 static void stop(void)
 {
-    limiter_stop(plane.object.limiter);
-    limiter_free(STEAL(plane.object.limiter));
+    limit_service_stop(plane.object.limit_service);
+    limit_service_free(STEAL(plane.object.limit_service));
 }
 
 static int begin(void **state)
@@ -58,17 +58,17 @@ static struct addr addr(const char *text)
 
 static struct limits *limits(void)
 {
-    return limiter_limits(limiter_of(&plane));
+    return limit_service_limits(limit_service_of(&plane));
 }
 
 static const struct config_limits *config(void)
 {
-    return limiter_config(limiter_of(&plane));
+    return limit_service_config(limit_service_of(&plane));
 }
 
 static uint64_t now_ms(void)
 {
-    return limiter_now(limiter_of(&plane)).ms;
+    return limit_service_now(limit_service_of(&plane)).ms;
 }
 
 static struct limit_verdict admit(const char *from)
@@ -141,7 +141,7 @@ static struct rule *put(const char *kind, const char *subject, uint64_t life_ms)
 {
     struct limits *l = limits();
     struct rule *r;
-    const struct rules_time now = limiter_now(limiter_of(&plane));
+    const struct rules_time now = limit_service_now(limit_service_of(&plane));
     struct rule_spec spec = {.created_ms = now.wall_ms,
                              .until_ms = life_ms ? now.wall_ms + life_ms : 0,
                              .text = "words",
@@ -184,8 +184,8 @@ static void test_automatic_ban(void **state)
     assert_string_equal(audit_reason, "3 failed logins");
     restart();
     assert_int_equal(admit("192.0.2.1").kind, LIMIT_BAN);
-    struct limiter_figures f;
-    limiter_figures(limiter_of(&plane), &f);
+    struct limit_service_figures f;
+    limit_service_figures(limit_service_of(&plane), &f);
     assert_int_equal(f.bans, 1);
     assert_int_equal(f.automatic_bans, 1);
 }
@@ -204,8 +204,8 @@ static void test_flush_at_end(void **state)
     assert_string_equal(v.text, "words");
     assert_int_equal(login("192.0.2.9", "alice").kind, LIMIT_BAN);
     const struct addr b = addr("2001:db8::5");
-    assert_int_equal(limits_max_sessions(limiter_limits(limiter_of(&plane)),
-                                         limiter_config(limiter_of(&plane)), &b),
+    assert_int_equal(limits_max_sessions(limit_service_limits(limit_service_of(&plane)),
+                                         limit_service_config(limit_service_of(&plane)), &b),
                      7);
 }
 
@@ -247,7 +247,8 @@ static const char *explain(const char *from, const char *user, unsigned max)
     static char text[300];
     AUTO_BUF out = BUF_INIT;
     const struct addr a = from ? addr(from) : (struct addr){0};
-    assert_int_equal(limiter_explain(limiter_of(&plane), from ? &a : NULL, user, max, &out), 0);
+    assert_int_equal(
+        limit_service_explain(limit_service_of(&plane), from ? &a : NULL, user, max, &out), 0);
     snprintf(text, sizeof(text), "%.*s", STR_ARG(buf_str(&out)));
     return text;
 }

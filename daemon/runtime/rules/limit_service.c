@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* What follows from limits: bans, log, events, and the store. */
-#include "runtime/rules/limiter.h"
+#include "runtime/rules/limit_service.h"
 
 #include "base/clock.h"
 #include "base/log/log.h"
@@ -12,7 +12,7 @@
 
 #define LIMITER_TICK_MS 1000
 
-struct limiter {
+struct limit_service {
     struct control *control;
     struct limits limits;
     struct loop_timer tick;
@@ -24,30 +24,30 @@ struct limiter {
     void (*lifted)(struct control *c, const struct rule *ban);
 };
 
-struct list *limiter_jobs(struct limiter *l)
+struct list *limit_service_jobs(struct limit_service *l)
 {
     return &l->jobs;
 }
 
-struct limits *limiter_limits(struct limiter *l)
+struct limits *limit_service_limits(struct limit_service *l)
 {
     return &l->limits;
 }
 
-struct rules_time limiter_now(const struct limiter *l)
+struct rules_time limit_service_now(const struct limit_service *l)
 {
     return (struct rules_time){.ms = loop_now_ms(l->control->host->loop),
                                .wall_ms = clock_wall_ms()};
 }
 
-const struct config_limits *limiter_config(const struct limiter *l)
+const struct config_limits *limit_service_config(const struct limit_service *l)
 {
     return &control_setup(l->control)->config->limits;
 }
 
 /* ---- the store ---- */
 
-static struct rules *limiter_rules(struct limiter *l, const char *kind)
+static struct rules *limit_service_rules(struct limit_service *l, const char *kind)
 {
     return strcmp(kind, RULE_DB_BAN) == 0 ? &l->limits.bans : &l->limits.overrides;
 }
@@ -56,17 +56,17 @@ static struct rules *limiter_rules(struct limiter *l, const char *kind)
 static void on_rule_stored(void *arg, const char *kind, const struct limit_target *s,
                            uint64_t created_ms)
 {
-    struct rule *r = rules_find(limiter_rules(arg, kind), s);
+    struct rule *r = rules_find(limit_service_rules(arg, kind), s);
     if (r && r->created_ms == created_ms)
         r->is_stored = true;
 }
 
-void limiter_stored(struct limiter *l, const struct rule_batch *b)
+void limit_service_stored(struct limit_service *l, const struct rule_batch *b)
 {
     rule_batch_each(b, on_rule_stored, l);
 }
 
-static void limiter_write(struct limiter *l)
+static void limit_service_write(struct limit_service *l)
 {
     struct rule_batch *b = l->next;
     if (l->is_writing || !b)
@@ -78,17 +78,17 @@ static void limiter_write(struct limiter *l)
 
 static void on_written(struct rule_batch *b, int err)
 {
-    struct limiter *l = rule_batch_control(b)->limiter;
+    struct limit_service *l = rule_batch_control(b)->limit_service;
     if (!l)
         return;
     l->is_writing = false;
     if (err == 0)
-        limiter_stored(l, b);
-    limiter_write(l);
+        limit_service_stored(l, b);
+    limit_service_write(l);
 }
 
 /* The batch that the next change goes into; NULL when out of memory. */
-static struct rule_batch *limiter_batch(struct limiter *l)
+static struct rule_batch *limit_service_batch(struct limit_service *l)
 {
     if (!l->next)
         l->next = rule_batch_new(l->control, NULL, on_written);
@@ -97,19 +97,19 @@ static struct rule_batch *limiter_batch(struct limiter *l)
 
 /* ---- the ends of rules ---- */
 
-static void limiter_gone(struct limiter *l, const char *kind, const struct rule *r)
+static void limit_service_gone(struct limit_service *l, const char *kind, const struct rule *r)
 {
     struct limit_target s;
-    struct rule_batch *b = limiter_batch(l);
+    struct rule_batch *b = limit_service_batch(l);
     rule_subject(r, &s);
     if (!b || rule_batch_remove(b, kind, &s) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "rule-not-forgotten", KV_ERR("error", -ERR_NOMEM));
-    limiter_write(l);
+    limit_service_write(l);
 }
 
 static void on_ban_gone(void *arg, const struct rule *r, enum rule_end why)
 {
-    struct limiter *l = arg;
+    struct limit_service *l = arg;
     struct limit_target s;
     char name[LIMIT_TARGET_TEXT_MAX];
     rule_subject(r, &s);
@@ -120,7 +120,7 @@ static void on_ban_gone(void *arg, const struct rule *r, enum rule_end why)
     AUTO_FREE char *text = str_printf("the ban of %s is %s", name, words);
     control_event(l->control, "ban", NULL, NULL, r->user,
                   s.kind == LIMIT_TARGET_ADDRESS ? name : NULL, NULL, text);
-    limiter_gone(l, RULE_DB_BAN, r);
+    limit_service_gone(l, RULE_DB_BAN, r);
 }
 
 static void on_override_gone(void *arg, const struct rule *r, enum rule_end why)
@@ -131,7 +131,7 @@ static void on_override_gone(void *arg, const struct rule *r, enum rule_end why)
     rule_subject(r, &s);
     limit_target_format(name, &s);
     LOG_EVENT(LOG_LEVEL_INFO, "limit-override-over", KV_STR("subject", name));
-    limiter_gone(arg, RULE_DB_OVERRIDE, r);
+    limit_service_gone(arg, RULE_DB_OVERRIDE, r);
 }
 
 /* ---- log lines about clients ---- */
@@ -150,19 +150,19 @@ static void on_lines_left_out(void *arg, const struct log_quota_report *r)
               KV_MS("seconds", now->ms > r->since_ms ? now->ms - r->since_ms : 0));
 }
 
-static void limiter_tell_left_out(struct limiter *l, bool is_end)
+static void limit_service_tell_left_out(struct limit_service *l, bool is_end)
 {
-    struct rules_time now = limiter_now(l);
+    struct rules_time now = limit_service_now(l);
     if (l->control->host->log_quota)
         log_quota_tell(l->control->host->log_quota, is_end, now.ms, on_lines_left_out, &now);
 }
 
-static void on_limiter_tick(struct loop_timer *t)
+static void on_limit_service_tick(struct loop_timer *t)
 {
-    struct limiter *l = CONTAINER_OF(t, struct limiter, tick);
-    const struct rules_time now = limiter_now(l);
-    limits_expire(&l->limits, limiter_config(l), &now);
-    limiter_tell_left_out(l, false);
+    struct limit_service *l = CONTAINER_OF(t, struct limit_service, tick);
+    const struct rules_time now = limit_service_now(l);
+    limits_expire(&l->limits, limit_service_config(l), &now);
+    limit_service_tell_left_out(l, false);
     loop_timer_set(l->control->host->loop, t, LIMITER_TICK_MS);
 }
 
@@ -171,22 +171,22 @@ static void on_limiter_tick(struct loop_timer *t)
 /* What ended while the daemon was down leaves the store too. */
 static void on_rule_loaded(void *arg, const char *kind, const struct rule_spec *spec)
 {
-    struct limiter *l = arg;
+    struct limit_service *l = arg;
     const struct rules_time now = {.ms = clock_ms(), .wall_ms = clock_wall_ms()};
     struct rule *r;
     if (spec->until_ms && spec->until_ms <= now.wall_ms) {
-        if (!limiter_batch(l) || rule_batch_remove(l->next, kind, &spec->subject) < 0)
+        if (!limit_service_batch(l) || rule_batch_remove(l->next, kind, &spec->subject) < 0)
             LOG_EVENT(LOG_LEVEL_ERROR, "rule-not-forgotten", KV_ERR("error", -ERR_NOMEM));
-    } else if (rules_put(limiter_rules(l, kind), spec, &now, &r) < 0) {
+    } else if (rules_put(limit_service_rules(l, kind), spec, &now, &r) < 0) {
         LOG_EVENT(LOG_LEVEL_ERROR, "rule-not-loaded", KV_ERR("error", -ERR_NOMEM));
     } else {
         r->is_stored = true;
     }
 }
 
-int limiter_new(struct control *c, struct limiter **ret, char **ret_error)
+int limit_service_new(struct control *c, struct limit_service **ret, char **ret_error)
 {
-    struct limiter *l = calloc(1, sizeof(*l));
+    struct limit_service *l = calloc(1, sizeof(*l));
     if (!l)
         return -ERR_NOMEM;
     l->control = c;
@@ -195,23 +195,23 @@ int limiter_new(struct control *c, struct limiter **ret, char **ret_error)
     l->limits.bans.gone = on_ban_gone;
     l->limits.overrides.gone = on_override_gone;
     l->limits.bans.arg = l->limits.overrides.arg = l;
-    loop_timer_init(&l->tick, on_limiter_tick);
+    loop_timer_init(&l->tick, on_limit_service_tick);
     int err = rule_db_load(c, on_rule_loaded, l);
     if (err < 0) {
         *ret_error = str_printf("bans cannot be read: %s", err_text(err));
-        limiter_stop(l);
-        limiter_free(l);
+        limit_service_stop(l);
+        limit_service_free(l);
         return err;
     }
-    limiter_write(l);
+    limit_service_write(l);
     loop_timer_set(c->host->loop, &l->tick, LIMITER_TICK_MS);
     *ret = l;
     return 0;
 }
 
-static void limiter_flush(struct limiter *l, const char *kind)
+static void limit_service_flush(struct limit_service *l, const char *kind)
 {
-    LIST_FOREACH (it, &limiter_rules(l, kind)->all) {
+    LIST_FOREACH (it, &limit_service_rules(l, kind)->all) {
         struct rule *r = LIST_ITEM(it, struct rule, link);
         int err = r->is_stored ? 0 : rule_db_put(l->control, kind, r);
         if (err < 0) {
@@ -221,19 +221,19 @@ static void limiter_flush(struct limiter *l, const char *kind)
     }
 }
 
-void limiter_stop(struct limiter *l)
+void limit_service_stop(struct limit_service *l)
 {
     if (!l)
         return;
     loop_timer_cancel(l->control->host->loop, &l->tick);
-    limiter_tell_left_out(l, true);
+    limit_service_tell_left_out(l, true);
     rows_drop(&l->jobs);
     rule_batch_free(STEAL(l->next));
-    limiter_flush(l, RULE_DB_BAN);
-    limiter_flush(l, RULE_DB_OVERRIDE);
+    limit_service_flush(l, RULE_DB_BAN);
+    limit_service_flush(l, RULE_DB_OVERRIDE);
 }
 
-void limiter_free(struct limiter *l)
+void limit_service_free(struct limit_service *l)
 {
     if (!l)
         return;
@@ -241,10 +241,10 @@ void limiter_free(struct limiter *l)
     free(l);
 }
 
-void limiter_figures(struct limiter *l, struct limiter_figures *ret)
+void limit_service_figures(struct limit_service *l, struct limit_service_figures *ret)
 {
     const struct limits_count n = limits_count(&l->limits);
-    *ret = (struct limiter_figures){
+    *ret = (struct limit_service_figures){
         .bans = rules_count(&l->limits.bans),
         .automatic_bans = l->limits.bans.n_automatic,
         .overrides = rules_count(&l->limits.overrides),
@@ -259,10 +259,10 @@ void limiter_figures(struct limiter *l, struct limiter_figures *ret)
 /* ---- what the workers found out ---- */
 
 /* A ban for failures: said in the log, to those who watch, and kept. */
-static void limiter_announce(struct limiter *l, const struct rule *ban, const struct addr *peer,
-                             bool is_spraying, uint32_t n)
+static void limit_service_announce(struct limit_service *l, const struct rule *ban,
+                                   const struct addr *peer, bool is_spraying, uint32_t n)
 {
-    const struct config_limits *c = limiter_config(l);
+    const struct config_limits *c = limit_service_config(l);
     struct limit_target s;
     char name[LIMIT_TARGET_TEXT_MAX], ip[ADDR_TEXT_MAX], length[32];
     rule_subject(ban, &s);
@@ -279,20 +279,21 @@ static void limiter_announce(struct limiter *l, const struct rule *ban, const st
     AUTO_FREE char *text = str_printf("%s is banned%s%s after %s", name, c->ban_ms ? " for " : "",
                                       c->ban_ms ? length : "", reason ? reason : "failures");
     control_event(l->control, "ban", NULL, NULL, NULL, ip, NULL, text);
-    struct rule_batch *b = limiter_batch(l);
+    struct rule_batch *b = limit_service_batch(l);
     if (!b || rule_batch_put(b, RULE_DB_BAN, ban, reason) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "rules-not-stored", KV_ERR("error", -ERR_NOMEM));
-    limiter_write(l);
+    limit_service_write(l);
 }
 
-void limiter_on_ban(struct limiter *l, void (*made)(struct control *c, const struct rule *ban),
-                    void (*lifted)(struct control *c, const struct rule *ban))
+void limit_service_on_ban(struct limit_service *l,
+                          void (*made)(struct control *c, const struct rule *ban),
+                          void (*lifted)(struct control *c, const struct rule *ban))
 {
     l->made = made;
     l->lifted = lifted;
 }
 
-void limiter_lifts(struct limiter *l, const struct rule *ban)
+void limit_service_lifts(struct limit_service *l, const struct rule *ban)
 {
     if (l->lifted && ban->is_automatic)
         l->lifted(l->control, ban);
@@ -300,16 +301,17 @@ void limiter_lifts(struct limiter *l, const struct rule *ban)
 
 void control_ban_due(struct control *c, const struct addr *peer, bool is_spraying, uint32_t n)
 {
-    struct limiter *l = c->limiter;
-    const struct rules_time now = limiter_now(l);
+    struct limit_service *l = c->limit_service;
+    const struct rules_time now = limit_service_now(l);
     struct rule *ban;
-    if (limits_ban(&l->limits, limiter_config(l), peer, &now, &ban))
-        limiter_announce(l, ban, peer, is_spraying, n);
+    if (limits_ban(&l->limits, limit_service_config(l), peer, &now, &ban))
+        limit_service_announce(l, ban, peer, is_spraying, n);
 }
 
 /* ---- what other nodes of the fleet found out ---- */
 
-static void limiter_tell_taken(struct limiter *l, const struct limit_ban *b, const char *what)
+static void limit_service_tell_taken(struct limit_service *l, const struct limit_ban *b,
+                                     const char *what)
 {
     char name[LIMIT_TARGET_TEXT_MAX];
     limit_target_format(name, &b->subject);
@@ -319,30 +321,30 @@ static void limiter_tell_taken(struct limiter *l, const struct limit_ban *b, con
     control_event(l->control, "ban", NULL, NULL, NULL, name, NULL, text);
 }
 
-bool limiter_take_ban(struct limiter *l, const struct limit_ban *b)
+bool limit_service_take_ban(struct limit_service *l, const struct limit_ban *b)
 {
-    const struct rules_time now = limiter_now(l);
+    const struct rules_time now = limit_service_now(l);
     struct rule *ban;
-    if (limits_take_ban(&l->limits, limiter_config(l), b, &now, &ban) < 0)
+    if (limits_take_ban(&l->limits, limit_service_config(l), b, &now, &ban) < 0)
         return false;
     if (l->made)
         l->made(l->control, ban);
-    limiter_tell_taken(l, b, "is banned for failed logins");
-    struct rule_batch *batch = limiter_batch(l);
+    limit_service_tell_taken(l, b, "is banned for failed logins");
+    struct rule_batch *batch = limit_service_batch(l);
     if (!batch || rule_batch_put(batch, RULE_DB_BAN, ban, NULL) < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "rules-not-stored", KV_ERR("error", -ERR_NOMEM));
-    limiter_write(l);
+    limit_service_write(l);
     return true;
 }
 
-bool limiter_take_lift(struct limiter *l, const struct limit_ban *b)
+bool limit_service_take_lift(struct limit_service *l, const struct limit_ban *b)
 {
     struct rule *ban = rules_find(&l->limits.bans, &b->subject);
     if (!limits_is_lifted(ban, b->created_ms))
         return false;
-    limiter_gone(l, RULE_DB_BAN, ban);
+    limit_service_gone(l, RULE_DB_BAN, ban);
     rules_remove(&l->limits.bans, ban);
-    limiter_tell_taken(l, b, "is no longer banned, as it was lifted");
+    limit_service_tell_taken(l, b, "is no longer banned, as it was lifted");
     return true;
 }
 
@@ -367,10 +369,10 @@ static int explain_sessions(const char *whose, uint32_t here, uint32_t elsewhere
     return err;
 }
 
-static int explain_source(struct limiter *l, const struct addr *peer, struct buf *out)
+static int explain_source(struct limit_service *l, const struct addr *peer, struct buf *out)
 {
-    const struct config_limits *c = limiter_config(l);
-    const struct rules_time now = limiter_now(l);
+    const struct config_limits *c = limit_service_config(l);
+    const struct rules_time now = limit_service_now(l);
     const struct limit_source_facts f = limits_look_source(&l->limits, c, peer, now.ms);
     uint64_t max = limits_max_sessions(&l->limits, c, peer);
     uint64_t rate = limits_login_rate(&l->limits, c, peer);
@@ -382,12 +384,12 @@ static int explain_source(struct limiter *l, const struct addr *peer, struct buf
     return 0;
 }
 
-int limiter_explain(struct limiter *l, const struct addr *peer, const char *user, unsigned own_max,
-                    struct buf *out)
+int limit_service_explain(struct limit_service *l, const struct addr *peer, const char *user,
+                          unsigned own_max, struct buf *out)
 {
     const struct rule *ban = rules_match_user(&l->limits.bans, user);
     const struct limit_user_facts f = limits_look_user(&l->limits, user);
-    uint64_t max = limits_max_user_sessions(&l->limits, limiter_config(l), user, own_max);
+    uint64_t max = limits_max_user_sessions(&l->limits, limit_service_config(l), user, own_max);
     if (!ban && peer)
         ban = rules_match_addr(&l->limits.bans, peer);
     if (ban) {
