@@ -42,7 +42,7 @@ static void goodbye_set_timer(struct session *s)
 
 bool goodbye_wants_client(const struct session *s)
 {
-    return s->watch->is_client_due && !s->watch->is_server_due && !s->held && !s->is_client_eof;
+    return s->watch->is_client_due && !s->watch->is_server_due && !s->early && !s->is_client_eof;
 }
 
 /* From now on only what completes commands that have begun is passed on; ends the session at once

@@ -155,6 +155,8 @@ static void relay_closed(struct session *s, struct conn *c, int err)
         session_end(s, s->end);
         return;
     }
+    if (!is_client && s->early) /* nobody answers what the client does not wait for */
+        s->is_client_eof = true;
     conn_want_read(c, false);
     if (s->is_client_eof && s->is_server_eof) {
         if (conn_pending(&s->client) == 0)
@@ -215,11 +217,11 @@ static void relay_refuse_command(struct session *s)
 
 /* Keeps what the client said too early, one chunk at most: it is not read meanwhile. False: there
  * is no memory, and the session has ended. */
-static bool relay_hold(struct session *s, struct str bytes)
+static bool relay_keep_early(struct session *s, struct str bytes)
 {
-    if (!s->held)
-        s->held = zalloc(sizeof(*s->held));
-    if (!s->held || buf_append_str(s->held, bytes) < 0) {
+    if (!s->early)
+        s->early = zalloc(sizeof(*s->early));
+    if (!s->early || buf_append_str(s->early, bytes) < 0) {
         session_end(s, SESSION_END_NOMEM);
         return false;
     }
@@ -235,7 +237,10 @@ static bool relay_send_client(struct session *s, struct str bytes)
     bool is_refusing = s->listener->config->bare_newline == BARE_NEWLINE_REJECT;
     while (bytes.n > 0) {
         if (s->watch->is_server_due) {
-            (void)relay_hold(s, bytes);
+            if (s->is_server_eof) /* it will not answer any more */
+                session_end(s, s->end);
+            else
+                (void)relay_keep_early(s, bytes);
             return false;
         }
         size_t n = s->proto->watch_feed(s->watch, WATCH_CLIENT, bytes);
@@ -268,23 +273,28 @@ static size_t relay_end_client(struct session *s, struct str bytes)
 {
     size_t done = goodbye_pass(s, true, bytes.p, bytes.n);
     if (done < bytes.n && !relay_is_over(s) && s->watch->is_server_due &&
-        relay_hold(s, str_skip(bytes, done)))
+        relay_keep_early(s, str_skip(bytes, done)))
         done = bytes.n;
     return done;
 }
 
 /* The server has answered: what the client said too early has one meaning now. */
-static void relay_release(struct session *s)
+static void relay_take_early(struct session *s)
 {
-    if (!s->held || relay_is_over(s) || s->watch->is_server_due)
+    if (!s->early || relay_is_over(s) || s->watch->is_server_due)
         return;
-    struct buf *held = STEAL(s->held);
-    if (s->kill)
-        (void)relay_end_client(s, buf_str(held));
-    else if (relay_send_client(s, buf_str(held)) && !relay_is_full(&s->server, &s->client))
+    struct buf *early = STEAL(s->early);
+    bool is_wanted;
+    if (s->kill) {
+        (void)relay_end_client(s, buf_str(early));
+        is_wanted = !relay_is_over(s) && goodbye_wants_client(s);
+    } else {
+        is_wanted = relay_send_client(s, buf_str(early));
+    }
+    if (is_wanted && !relay_is_full(&s->server, &s->client))
         conn_want_read(&s->client, true);
-    buf_fini(held);
-    free(held);
+    buf_fini(early);
+    free(early);
 }
 
 /* Passes one chunk on; false when this side has to wait or everything is over. */
@@ -296,7 +306,7 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
         size_t done = is_client ? relay_end_client(s, str_n(p, n)) : goodbye_pass(s, false, p, n);
         relay_count(s, c, done);
         if (!is_client)
-            relay_release(s);
+            relay_take_early(s);
         return !relay_is_over(s) && done == n && !relay_is_full(relay_peer(s, c), c) &&
                (!is_client || goodbye_wants_client(s));
     }
@@ -311,7 +321,7 @@ static bool relay_pass(struct session *s, struct conn *c, const char *p, size_t 
         session_end(s, SESSION_END_CLIENT_ERROR);
         return false;
     }
-    relay_release(s);
+    relay_take_early(s);
     return !relay_is_over(s) && !relay_is_full(peer, c);
 }
 
@@ -335,7 +345,7 @@ static void relay_drained(struct conn *c)
     struct session *s = c->owner;
     struct conn *source = relay_peer(s, c);
     bool is_source_eof = source == &s->client ? s->is_client_eof : s->is_server_eof;
-    bool is_wanted = source == &s->server || (s->kill ? goodbye_wants_client(s) : !s->held);
+    bool is_wanted = source == &s->server || (s->kill ? goodbye_wants_client(s) : !s->early);
     if (s->is_client_eof && s->is_server_eof)
         session_end(s, s->end);
     else if (!is_source_eof && is_wanted)
@@ -411,7 +421,7 @@ void relay_begin(struct session *s, const struct buf *rest, struct str learned)
     if (relay_is_over(s))
         return;
     conn_want_read(&s->server, conn_pending(&s->client) == 0);
-    if (is_eof && !s->held)
+    if (is_eof && !s->early)
         conn_shutdown(&s->server);
     else
         conn_want_read(&s->client, is_client_open);

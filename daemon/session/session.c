@@ -201,9 +201,9 @@ void session_free(struct session *s)
     backend_unref(s->backend);
     snapshot_unref(s->snapshot);
     free(s->watch);
-    if (s->held)
-        buf_fini(s->held);
-    free(s->held);
+    if (s->early)
+        buf_fini(s->early);
+    free(s->early);
     free(s->kill);
     free(s->user);
     free(s->client_name);

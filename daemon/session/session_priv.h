@@ -112,7 +112,7 @@ struct session {
     struct loop_deferred death;
     struct preauth *pre;       /* NULL from the relay on */
     struct watch *watch;       /* only in the relay */
-    struct buf *held;          /* what the client said while watch->is_server_due; NULL = nothing */
+    struct buf *early;         /* what the client said while watch->is_server_due; NULL = nothing */
     struct trace_tap *tap;     /* somebody traces it, or may want to; NULL */
     struct session_kill *kill; /* an operator wants it to end */
     struct backend *backend;   /* one reference; NULL before a choice */

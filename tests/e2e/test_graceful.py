@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: ISC
 """Graceful ends: clients that come back after a goodbye and do again what had no answer. No mail is there twice, none is lost."""
 import base64
+import socket
 import threading
 import time
 
@@ -251,6 +252,34 @@ def test_a_stop_lets_commands_be_answered(proxy, slow):
     c.close()
 
 
+def test_impatient_client_of_a_server_that_goes(make_proxy, settings):
+    """Nobody will answer: the session ends at once, not when its time is up."""
+    def serve(client):
+        f = client.makefile("rb")
+        client.sendall(b"* OK [CAPABILITY IMAP4rev1] ready\r\n")
+        for line in f:
+            tag, verb = line.split()[:2]
+            if verb.upper() == b"APPEND":
+                client.sendall(b"* BYE too much\r\n")
+                client.shutdown(socket.SHUT_RDWR)
+                return
+            client.sendall(b"* CAPABILITY IMAP4rev1\r\n" * (verb.upper() == b"CAPABILITY") + tag + b" OK done\r\n")
+    server = Server(serve)
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [{"name": "gone", "host": server.host, "ports": {"imap": server.port}}]}]
+    p = make_proxy(settings)
+    p.add_user(USER, PASSWORD)
+    c = imap.logged_in(p, USER, PASSWORD)
+    late = imap.logged_in(p, USER, PASSWORD)
+    c.send("b APPEND INBOX {5}\r\nhello\r\nc NOOP\r\n")
+    assert c.rest() == b"* BYE too much\r\n"
+    late.send("b APPEND INBOX {5}\r\n")
+    assert late.line() == "* BYE too much"
+    late.send("hello\r\n")  # with the server gone
+    assert late.rest() == b""
+    wait.until(lambda: not p.sessions(), "no session")
+    server.close()
+
+
 @pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "refused"])
 def test_impatient_client_is_ended(make_proxy, settings, is_taken):
     """The message that it sent without waiting is stored before the goodbye, or refused; what came behind it begins nothing any more."""
@@ -275,8 +304,9 @@ def test_impatient_client_is_ended(make_proxy, settings, is_taken):
     p = make_proxy(settings)
     p.add_user(USER, PASSWORD)
     c = imap.logged_in(p, USER, PASSWORD)
-    text = "x" * 100000
-    c.send(f"b APPEND INBOX {{{len(text)}}}\r\n{text}\r\nc NOOP\r\n")
+    text = "x" * (1000000 if is_taken else 100000)  # the first is more than one read brings
+    sent = threading.Thread(target=c.send, args=(f"b APPEND INBOX {{{len(text)}}}\r\n{text}\r\nc NOOP\r\n",))
+    sent.start()
     wait.until(lambda: p.sessions()[0]["in"] > 1000, "the message at the proxy")
     kill = threading.Thread(target=lambda: kill.result.update(p.ctl("session", "kill", "--all", "--yes", "--grace", "30s")))
     kill.result = {}
@@ -285,6 +315,7 @@ def test_impatient_client_is_ended(make_proxy, settings, is_taken):
     answer.set()
     rest = c.rest().decode()
     kill.join(30)
+    sent.join(30)
     assert kill.result["cut"] == 0, kill.result
     assert rest.startswith("+ go\r\nb OK" if is_taken else "b NO") and "* BYE" in rest and "c OK" not in rest
     assert got == ([text.encode() + b"\r\n"] if is_taken else [])
