@@ -92,11 +92,16 @@ uint64_t hash_stable(struct str s)
 
 uint32_t hash_crc32c(struct str s)
 {
+    static const uint32_t of_half[16] = {/* what the remainder's low four bits add to the rest */
+                                         0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1,
+                                         0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
+                                         0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9,
+                                         0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75};
     uint32_t crc = 0xffffffff;
     for (size_t i = 0; i < s.n; i++) {
         crc ^= (unsigned char)s.p[i];
-        for (int bit = 0; bit < 8; bit++)
-            crc = crc >> 1 ^ (crc & 1 ? 0x82f63b78 : 0);
+        crc = crc >> 4 ^ of_half[crc & 15];
+        crc = crc >> 4 ^ of_half[crc & 15];
     }
     return ~crc;
 }
