@@ -284,7 +284,7 @@ static void on_worker_stop(struct mail *m, void *owner)
 {
     struct session_env *env = owner;
     LIST_FOREACH_SAFE (it, &env->sessions)
-        session_kill(session_of_link(it), REPLY_SHUTDOWN, NULL, 0, NULL);
+        session_cut(session_of_link(it));
     warm_free(STEAL(env->warm));
     loop_stop(env->loop);
     free(m);

@@ -172,3 +172,9 @@ bool session_kill(struct session *s, enum reply_kind kind, const char *text, uin
         watch->ended(watch, &(const struct session_outcome){.id = s->id});
     return true;
 }
+
+void session_cut(struct session *s)
+{
+    if (!session_kill(s, REPLY_SHUTDOWN, NULL, 0, NULL))
+        session_end(s, s->end); /* it waited for the client to read its last words */
+}

@@ -157,6 +157,9 @@ struct session_end_watch {
  * was over already, and watch will hear nothing. */
 bool session_kill(struct session *s, enum reply_kind kind, const char *text, uint64_t grace_ms,
                   struct session_end_watch *watch);
+/* Ends a session at once, whatever it is about, also one that waits for its client to read the last
+ * words: its worker stops. Thread: its worker. */
+void session_cut(struct session *s);
 /* What is known of a user has changed: a login that was judged before is judged again before it
  * goes on. */
 void session_judge_anew(struct session_env *env, const char *user);

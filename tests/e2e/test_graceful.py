@@ -280,6 +280,30 @@ def test_impatient_client_of_a_server_that_goes(make_proxy, settings):
     server.close()
 
 
+def test_stop_of_a_session_that_nobody_ends(make_proxy, settings):
+    """Neither the server answers nor the client goes: the log has the session's end all the same."""
+    def serve(client):
+        f = client.makefile("rb")
+        client.sendall(b"* OK [CAPABILITY IMAP4rev1] ready\r\n")
+        for line in f:
+            tag, verb = line.split()[:2]
+            if verb.upper() != b"SEARCH":
+                client.sendall(b"* CAPABILITY IMAP4rev1\r\n" * (verb.upper() == b"CAPABILITY") + tag + b" OK done\r\n")
+    server = Server(serve)
+    settings["pools"] = [{"name": "main", "tls": "off", "backends": [{"name": "mute", "host": server.host, "ports": {"imap": server.port}}]}]
+    p = make_proxy({**settings, "shutdown_timeout": "2s"})
+    p.add_user(USER, PASSWORD)
+    c = imap.logged_in(p, USER, PASSWORD)
+    c.send("b SEARCH ALL\r\n")
+    wait.until(lambda: p.sessions()[0]["phase"] == "command", "the command")
+    process = p.process
+    p.stop()
+    ends = [line for line in process.text().splitlines() if " session-end " in line]
+    assert len(ends) == 1 and "reason=shutdown" in ends[0], process.text()
+    c.close()
+    server.close()
+
+
 @pytest.mark.parametrize("is_taken", [True, False], ids=["taken", "refused"])
 def test_impatient_client_is_ended(make_proxy, settings, is_taken):
     """The message that it sent without waiting is stored before the goodbye, or refused; what came behind it begins nothing any more."""
