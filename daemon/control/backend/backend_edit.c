@@ -8,7 +8,7 @@
 
 /* ---- values ---- */
 
-static int check_needs_member(struct backend_change *ch)
+static int edit_check_needs_member(struct backend_change *ch)
 {
     if (ch->member)
         return 0;
@@ -17,7 +17,7 @@ static int check_needs_member(struct backend_change *ch)
 }
 
 /* What the request gives. */
-static int check_given(struct backend_change *ch)
+static int edit_check_given(struct backend_change *ch)
 {
     const struct request *r = ch->work.request;
     struct backend_given *g = &ch->given;
@@ -49,7 +49,7 @@ static int check_given(struct backend_change *ch)
 }
 
 /* No edit where it is what the file says. */
-static int apply_given(struct backend_change *ch, struct runtime_edit *e)
+static int edit_apply_given(struct backend_change *ch, struct runtime_edit *e)
 {
     const struct backend_given *g = &ch->given;
     const struct config_backend *file = ch->file;
@@ -77,13 +77,13 @@ static int apply_given(struct backend_change *ch, struct runtime_edit *e)
     return 0;
 }
 
-static int check_values(struct backend_change *ch)
+static int edit_check_values(struct backend_change *ch)
 {
-    int err = check_needs_member(ch);
-    return err < 0 ? err : check_given(ch);
+    int err = edit_check_needs_member(ch);
+    return err < 0 ? err : edit_check_given(ch);
 }
 
-static const struct backend_edit edit_values = {check_values, apply_given};
+static const struct backend_edit edit_values = {edit_check_values, edit_apply_given};
 
 void command_backend_weight(struct request *r)
 {
@@ -126,10 +126,10 @@ static bool add_is_there(const struct backend_change *ch)
     return true;
 }
 
-static int check_add(struct backend_change *ch)
+static int edit_check_add(struct backend_change *ch)
 {
     if (!ch->member)
-        return check_given(ch);
+        return edit_check_given(ch);
     if (add_is_there(ch))
         return 0;
     return change_refuse(
@@ -137,7 +137,7 @@ static int check_add(struct backend_change *ch)
         str_printf("pool %s has a backend %s already: backend set changes it", ch->pool, ch->name));
 }
 
-static int apply_add(struct backend_change *ch, struct runtime_edit *e)
+static int edit_apply_add(struct backend_change *ch, struct runtime_edit *e)
 {
     const struct runtime_entry *entry = ch->stage.entry;
     if (ch->member) { /* it is there: a restart is to bring it back as it is */
@@ -148,12 +148,12 @@ static int apply_add(struct backend_change *ch, struct runtime_edit *e)
     }
     runtime_edit_clear(e);
     e->edit.is_added = !ch->file;
-    return apply_given(ch, e);
+    return edit_apply_given(ch, e);
 }
 
 void command_backend_add(struct request *r)
 {
-    static const struct backend_edit edit_add = {check_add, apply_add};
+    static const struct backend_edit edit_add = {edit_check_add, edit_apply_add};
     const char *pool = request_text(r, "pool"), *name = request_text(r, "name");
     if (!*name || strlen(name) > 64 || !str_is_printable_ascii(str_of(name)) ||
         strpbrk(name, " /\"\\")) {
@@ -169,10 +169,10 @@ void command_backend_add(struct request *r)
     change_post(r, str_dup_c(pool), str_dup_c(name), b, true, &edit_add);
 }
 
-static int check_remove(struct backend_change *ch)
+static int edit_check_remove(struct backend_change *ch)
 {
     uint64_t n = backend_sessions(ch->backend);
-    int err = ch->file ? 0 : check_needs_member(ch);
+    int err = ch->file ? 0 : edit_check_needs_member(ch);
     if (err < 0)
         return err;
     bool is_forced = request_bool(ch->work.request, "force");
@@ -185,14 +185,14 @@ static int check_remove(struct backend_change *ch)
                    (unsigned long long)n));
 }
 
-static int apply_remove(struct backend_change *ch, struct runtime_edit *e)
+static int edit_apply_remove(struct backend_change *ch, struct runtime_edit *e)
 {
     runtime_edit_clear(e);
     e->edit.is_removed = ch->file != NULL;
     return 0;
 }
 
-static int check_reset(struct backend_change *ch)
+static int edit_check_reset(struct backend_change *ch)
 {
     const struct runtime_entry *e = ch->stage.entry;
     bool is_added = e->now.edit.is_added ||
@@ -205,7 +205,7 @@ static int check_reset(struct backend_change *ch)
     return 0;
 }
 
-static int apply_reset(struct backend_change *ch, struct runtime_edit *e)
+static int edit_apply_reset(struct backend_change *ch, struct runtime_edit *e)
 {
     (void)ch;
     runtime_edit_clear(e);
@@ -279,7 +279,7 @@ static void remove_look(struct request *r)
 
 void command_backend_remove(struct request *r)
 {
-    static const struct backend_edit edit_remove = {check_remove, apply_remove};
+    static const struct backend_edit edit_remove = {edit_check_remove, edit_apply_remove};
     struct targets t;
     if (request_bool(r, "dry_run"))
         remove_look(r);
@@ -293,7 +293,7 @@ void command_backend_remove(struct request *r)
 
 void command_backend_reset(struct request *r)
 {
-    static const struct backend_edit edit_reset = {check_reset, apply_reset};
+    static const struct backend_edit edit_reset = {edit_check_reset, edit_apply_reset};
     change_start_removed(r, true, &edit_reset);
 }
 

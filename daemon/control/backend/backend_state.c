@@ -94,7 +94,7 @@ void command_backend_hold(struct request *r)
         backends_set(r, &targets, BACKEND_HOLD, timed_hold_start);
 }
 
-static int apply_release(struct backend_change *ch, struct runtime_edit *e)
+static int edit_apply_release(struct backend_change *ch, struct runtime_edit *e)
 {
     bool is_held = strcmp(e->edit.admin, backend_admin_name(BACKEND_HOLD)) == 0;
     return is_held ? change_set_admin(ch, e, BACKEND_READY) : 0;
@@ -102,6 +102,6 @@ static int apply_release(struct backend_change *ch, struct runtime_edit *e)
 
 void command_backend_release(struct request *r)
 {
-    static const struct backend_edit release = {.apply = apply_release};
+    static const struct backend_edit release = {.apply = edit_apply_release};
     change_start(r, false, &release);
 }
