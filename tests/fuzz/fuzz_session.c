@@ -586,7 +586,7 @@ static void run(struct script *sc, enum auth_kind kind, unsigned listener)
     struct counters counters;
     memset(&counters, 0, sizeof(counters));
     session_env_init(env);
-    env->snapshot = snapshot_ref(setups[kind]);
+    env->snapshot = snapshot_ref(snapshots[kind]);
     env->counters = &counters;
     env->hooks = (struct session_hooks){
         .admit = on_admit, .admit_client = on_admit, .fail = on_fail, .arg = sc};
