@@ -4,6 +4,7 @@ import os
 import pwd
 
 import pytest
+from harness import wait
 
 SUPERVISOR = 0x5ef
 
@@ -40,14 +41,17 @@ def test_supervisor(proxy):
 
 def test_every_thread_of_the_engine_has_a_list(proxy):
     pid = proxy.engine_pid()
-    found = threads(pid)
-    filters = {name: int(one["Seccomp_filters"]) for name, one in found.items()}
-    assert all(one["NoNewPrivs"] == "1" and one["Seccomp"] == "2" for one in found.values())
-    workers = [n for name, n in filters.items() if name.startswith("worker")]
-    assert len(workers) == 2
     control = int(status(pid)["Seccomp_filters"])
     assert control > int(status(proxy.process.pid)["Seccomp_filters"])
-    assert min(*workers, filters["auth"], filters["log"], filters["watchdog"]) > control
+
+    def have_lists():
+        found = threads(pid)
+        filters = {name: int(one["Seccomp_filters"]) for name, one in found.items()}
+        assert all(one["NoNewPrivs"] == "1" and one["Seccomp"] == "2" for one in found.values())
+        workers = [n for name, n in filters.items() if name.startswith("worker")]
+        assert len(workers) == 2
+        return min(*workers, filters["auth"], filters["log"], filters["watchdog"]) > control
+    wait.until(have_lists, "a list of each thread, which takes it before it does anything else")
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="only root sees the descriptors of a process that may not be dumped")
