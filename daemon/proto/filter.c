@@ -376,12 +376,16 @@ int filter_make(const struct filter_is *terms, size_t n, const struct filter_fie
         p.field = fields;
         while (p.field + 1 < fields + n_fields && p.field->id != terms[i].id)
             p.field++;
+        if (p.field->id != terms[i].id) /* never what it does not mean */
+            err = -ERR_SYNTAX;
         *t = (struct filter_term){.id = p.field->id,
                                   .type = p.field->type,
                                   .op = FILTER_IS,
                                   .is_negated = terms[i].is_negated,
                                   .within = -1};
-        err = buf_printf(&text, "%s%s%s==", i ? " " : "", t->is_negated ? "!" : "", p.field->name);
+        if (err == 0)
+            err = buf_printf(&text, "%s%s%s==", i ? " " : "", t->is_negated ? "!" : "",
+                             p.field->name);
         for (size_t k = 0; k < terms[i].n_values && err == 0; k++) {
             const char *value = terms[i].values[k];
             err = k > 0 ? buf_append_char(&text, ',') : 0;

@@ -386,7 +386,8 @@ static void test_made(void **state)
         filter_unref(parsed);
     }
     const struct filter_is wrong[] = {{F_PROTO, false, (const char *[]){"smtp"}, 1},
-                                      {F_IP, false, (const char *[]){"10.0.0.0/99"}, 1}};
+                                      {F_IP, false, (const char *[]){"10.0.0.0/99"}, 1},
+                                      {999, false, (const char *[]){"x"}, 1}}; /* no field */
     struct filter *none = NULL;
     for (size_t i = 0; i < ARRAY_LEN(wrong); i++)
         assert_int_equal(filter_make(&wrong[i], 1, fields, ARRAY_LEN(fields), &none), -ERR_SYNTAX);
