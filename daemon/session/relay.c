@@ -293,7 +293,7 @@ static void relay_take_early(struct session *s)
     }
     if (is_wanted && !relay_is_full(&s->server, &s->client))
         conn_want_read(&s->client, true);
-    buf_fini(early);
+    buf_wipe(early);
     free(early);
 }
 

@@ -202,7 +202,7 @@ void session_free(struct session *s)
     snapshot_unref(s->snapshot);
     free(s->watch);
     if (s->early)
-        buf_fini(s->early);
+        buf_wipe(s->early);
     free(s->early);
     free(s->kill);
     free(s->user);

@@ -110,9 +110,10 @@ struct session {
     struct conn client, server;
     struct loop_timer timer;
     struct loop_deferred death;
-    struct preauth *pre;       /* NULL from the relay on */
-    struct watch *watch;       /* only in the relay */
-    struct buf *early;         /* what the client said while watch->is_server_due; NULL = nothing */
+    struct preauth *pre; /* NULL from the relay on */
+    struct watch *watch; /* only in the relay */
+    struct buf *early; /* what the client said while watch->is_server_due, perhaps a secret; NULL =
+                          nothing */
     struct trace_tap *tap;     /* somebody traces it, or may want to; NULL */
     struct session_kill *kill; /* an operator wants it to end */
     struct backend *backend;   /* one reference; NULL before a choice */
