@@ -183,7 +183,8 @@ void log_line_make(struct log_line *line, enum log_format format, uint64_t wall_
     log_line_head(line, format, wall_ms, level, event);
     for (size_t i = 0; i < n; i++) {
         const struct log_field *f = &fields[i];
-        if (f->type != LOG_F_STRN && f->type < LOG_F_U64 && !f->s)
+        bool is_text = f->type == LOG_F_STR || f->type == LOG_F_WORD;
+        if ((is_text && !f->s) || (f->type == LOG_F_ADDR && !f->addr))
             continue;
         /* A field that does not fit any more is left out whole: half a JSON member would spoil the
          * line. */
