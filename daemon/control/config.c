@@ -24,7 +24,8 @@ static unsigned config_dump_flags(const struct request *r)
 void command_config_show(struct request *r)
 {
     AUTO_BUF text = BUF_INIT;
-    int err = config_dump(control_setup(request_control(r))->config, config_dump_flags(r), &text);
+    int err =
+        config_dump(control_snapshot(request_control(r))->config, config_dump_flags(r), &text);
     config_answer_text(r, err, &text);
 }
 
@@ -197,9 +198,9 @@ void command_config_export(struct request *r)
     if (err == 0)
         err = listener_pauses_comment(request_control(r)->pauses, &text);
     if (err == 0)
-        err = export_init(&x, control_setup(request_control(r))->pools->config, edits, n);
+        err = export_init(&x, control_snapshot(request_control(r))->pools->config, edits, n);
     if (err == 0) {
-        const struct pools *pools = control_setup(request_control(r))->pools;
+        const struct pools *pools = control_snapshot(request_control(r))->pools;
         x.config.routes = (struct config_route *)pools_routes(pools, &n); /* borrowed, only read */
         x.config.n_routes = n;
         /* for admins only, and a file without its secrets would not do the same */

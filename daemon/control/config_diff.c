@@ -31,7 +31,7 @@ static int compare_start(struct work *w)
     if (!w->request->client)
         return -ERR_SHUTDOWN; /* nobody waits for it any more */
     int err = runtime_edits_copy(work_control(w)->runtime, &l->edits, &l->n_edits);
-    l->before = snapshot_ref(control_setup(work_control(w)));
+    l->before = snapshot_ref(control_snapshot(work_control(w)));
     l->started = configs_started(work_control(w));
     return err;
 }

@@ -42,7 +42,7 @@
 
 static struct config *control_config(const struct rpc *rpc)
 {
-    return control_setup(rpc_control(rpc))->config;
+    return control_snapshot(rpc_control(rpc))->config;
 }
 
 static bool control_is_retired(const struct rpc *rpc)
@@ -233,7 +233,7 @@ void control_free(struct control *c)
 
 int control_listen(struct control *c, int fd, size_t i)
 {
-    const struct config *config = control_setup(c)->config;
+    const struct config *config = control_snapshot(c)->config;
     if (i >= config->n_controls)
         return -ERR_RANGE;
     return server_listen(c->server, fd, config->controls[i].path);
@@ -241,7 +241,7 @@ int control_listen(struct control *c, int fd, size_t i)
 
 int control_relisten(struct control *c, int fd, size_t i)
 {
-    const struct config *config = control_setup(c)->config;
+    const struct config *config = control_snapshot(c)->config;
     if (i >= config->n_controls)
         return -ERR_RANGE;
     return server_relisten(c->server, fd, config->controls[i].path);
@@ -249,7 +249,7 @@ int control_relisten(struct control *c, int fd, size_t i)
 
 static int control_join_fleet(struct control *c)
 {
-    const struct config *config = control_setup(c)->config;
+    const struct config *config = control_snapshot(c)->config;
     const struct fleet_users_spec users = {
         .control = c, .fleet = c->fleet, .secret = config->fleet.secret, .node = config->node};
     const struct fleet_runs_spec runs = {

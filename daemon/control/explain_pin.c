@@ -48,7 +48,7 @@ const struct pool_member *explain_fleet(const struct control *c, const struct pi
                                         struct explain_words *w)
 {
     struct pin_facts f;
-    const struct config_fleet *fleet = &control_setup(c)->config->fleet;
+    const struct config_fleet *fleet = &control_snapshot(c)->config->fleet;
     if (!c->host->pins || p->config->affinity == AFFINITY_OFF)
         return NULL;
     bool is_there =

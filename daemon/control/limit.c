@@ -23,7 +23,7 @@ static void limit_put_addr(json_t *row, struct control *c, const struct addr *a)
     const struct rules_time now = limit_service_now(c->limit_service);
     struct limits *l = limit_service_limits(c->limit_service);
     const struct limit_source_facts f = limits_look_source(l, config, a, now.ms);
-    uint64_t configured = control_setup(c)->config->timeouts.failure_delay_ms;
+    uint64_t configured = control_snapshot(c)->config->timeouts.failure_delay_ms;
     request_put_number(row, "sessions", f.sessions);
     request_set_number(row, "elsewhere", f.sessions_elsewhere);
     request_put_number(row, "max_sessions", limits_max_sessions(l, config, a));

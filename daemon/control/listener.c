@@ -50,7 +50,7 @@ static json_t *listener_row(const struct control *control, const struct snapshot
 
 void command_listener_list(struct request *r)
 {
-    const struct snapshot *snapshot = control_setup(request_control(r));
+    const struct snapshot *snapshot = control_snapshot(request_control(r));
     json_t *rows = json_array();
     for (size_t i = 0; i < snapshot->n_listeners; i++)
         (void)json_array_append_new(rows,
@@ -61,10 +61,10 @@ void command_listener_list(struct request *r)
 const struct snapshot_listener *listener_find(struct request *r, const char *name)
 {
     const struct snapshot_listener *l =
-        snapshot_listener_find(control_setup(request_control(r)), name);
+        snapshot_listener_find(control_snapshot(request_control(r)), name);
     if (l)
         return l;
-    const struct snapshot *snapshot = control_setup(request_control(r));
+    const struct snapshot *snapshot = control_snapshot(request_control(r));
     AUTO_FREE const char **names = calloc(snapshot->n_listeners + 1, sizeof(*names));
     for (size_t i = 0; names && i < snapshot->n_listeners; i++)
         names[i] = snapshot->listeners[i].config->name;

@@ -251,7 +251,8 @@ static void exposition_backends(struct exposition *e, struct control *c)
     size_t n_dynamics = 0, n = 0;
     if (e->err == 0)
         e->err = backend_registry_dynamics(c->host->registry, &dynamics, &n_dynamics);
-    AUTO_FREE struct backend **v = exposition_collect(control_setup(c), dynamics, n_dynamics, &n);
+    AUTO_FREE struct backend **v =
+        exposition_collect(control_snapshot(c), dynamics, n_dynamics, &n);
     if (!v && e->err == 0)
         e->err = -ERR_NOMEM;
     for (size_t row = 0; row < ARRAY_LEN(backend_rows) && e->err == 0; row++) {
@@ -286,7 +287,7 @@ static void exposition_backends(struct exposition *e, struct control *c)
 static void exposition_paused(struct exposition *e, const struct control *c)
 {
     static const char name[] = "mailproxy_listener_paused";
-    const struct snapshot *snapshot = control_setup(c);
+    const struct snapshot *snapshot = control_snapshot(c);
     exposition_head(e, name, "gauge", "An operator stopped it from accepting.");
     for (size_t i = 0; i < snapshot->n_listeners; i++) {
         const char *listener = snapshot->listeners[i].config->name;
@@ -316,7 +317,7 @@ static void exposition_listeners(struct exposition *e, const struct snapshot *sn
 /* Only where there is a directory. */
 static void exposition_directory(struct exposition *e, const struct control *c)
 {
-    if (!control_setup(c)->config->tls.directory)
+    if (!control_snapshot(c)->config->tls.directory)
         return;
     struct tls_certs_figures f = tls_certs_figures(c->host->certs);
     const struct {
@@ -410,7 +411,8 @@ static void exposition_daemon(struct exposition *e, const struct control *c)
     metrics_fleet(e, c);
     exposition_single(e, "mailproxy_workers", "gauge", "Worker threads.", h->n_workers, 1);
     exposition_single(e, "mailproxy_config_generation", "gauge",
-                      "How often the configuration was loaded.", control_setup(c)->generation, 1);
+                      "How often the configuration was loaded.", control_snapshot(c)->generation,
+                      1);
     struct certificates_figures certificates = certificates_figures(c->certificates);
     exposition_single(e, "mailproxy_certificate_loads_total", "counter",
                       "Times that certificates which changed on the disk were put in force.",
@@ -435,7 +437,7 @@ int control_metrics(struct control *c, struct buf *out)
     exposition_histograms(&e, c->host);
     exposition_limits(&e, c);
     exposition_paused(&e, c);
-    exposition_listeners(&e, control_setup(c));
+    exposition_listeners(&e, control_snapshot(c));
     exposition_directory(&e, c);
     exposition_backends(&e, c);
     return e.err;

@@ -8,7 +8,7 @@
 const char *control_unready(const struct control *c)
 {
     const struct engine_api *h = c->host;
-    const struct snapshot *snapshot = control_setup(c);
+    const struct snapshot *snapshot = control_snapshot(c);
     bool is_accepting = false;
     for (size_t i = 0; i < snapshot->n_listeners && !is_accepting; i++)
         is_accepting = !h->is_listener_paused(h->arg, snapshot->listeners[i].config->name);

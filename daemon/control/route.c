@@ -75,7 +75,7 @@ static void explain_nowhere(json_t *row, const struct explain *x, struct explain
         explain_say(w, "fails: the user is pinned to backend %s, which is in no pool", u->backend);
     else if (u->pool)
         explain_say(w, "fails: the user is pinned to pool %s, which is not there", u->pool);
-    else if (has_provider(control_setup(work_control(&x->work))->config, AUTH_TYPE_HTTP))
+    else if (has_provider(control_snapshot(work_control(&x->work))->config, AUTH_TYPE_HTTP))
         explain_say(w, "goes where the auth server says");
     else
         explain_say(w, "fails: there is no pool");
@@ -225,7 +225,7 @@ static void explain_limits(const struct explain *x, struct explain_words *w)
 {
     AUTO_BUF words = BUF_INIT;
     const struct control *c = work_control(&x->work);
-    uint64_t max = control_setup(c)->config->limits.sessions;
+    uint64_t max = control_snapshot(c)->config->limits.sessions;
     uint64_t n = engine_api_counter(c->host, PROTO_COUNT, COUNTER_SESSIONS);
     if (max && n >= max)
         explain_say(w, "refused: there are %llu of %llu sessions in all", (unsigned long long)n,
@@ -241,7 +241,7 @@ static json_t *explain_row(const struct explain *x, const struct snapshot_listen
 {
     CLEANUP(explain_words_fini) struct explain_words w = {0};
     AUTO_BUF providers = BUF_INIT;
-    const struct snapshot *snapshot = control_setup(work_control(&x->work));
+    const struct snapshot *snapshot = control_snapshot(work_control(&x->work));
     const struct engine_api *h = work_control(&x->work)->host;
     const struct config *c = snapshot->config;
     json_t *row = json_object();
@@ -285,7 +285,7 @@ static json_t *explain_row(const struct explain *x, const struct snapshot_listen
 static void explain_done(struct work *w)
 {
     struct explain *x = CONTAINER_OF(w, struct explain, work);
-    const struct snapshot *snapshot = control_setup(work_control(w));
+    const struct snapshot *snapshot = control_snapshot(work_control(w));
     const char *name = request_text(w->request, "listener");
     if (work_fail(w))
         return;

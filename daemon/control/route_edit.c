@@ -25,7 +25,7 @@ static json_t *route_rows(const struct control *c, const struct config_route *v,
         request_set_text(row, "protocol", v[i].proto ? v[i].proto->name : NULL);
         request_set_text(row, "pool", v[i].pool);
         request_set_text(row, "origin", origin);
-        if (!pools_find(control_setup(c)->pools, v[i].pool))
+        if (!pools_find(control_snapshot(c)->pools, v[i].pool))
             request_set_text(row, "fault", "there is no such pool: its logins fail");
         (void)json_array_append_new(rows, row);
     }
@@ -36,7 +36,7 @@ void command_route_list(struct request *r)
 {
     const struct control *c = request_control(r);
     size_t n;
-    const struct config_route *v = pools_routes(control_setup(c)->pools, &n);
+    const struct config_route *v = pools_routes(control_snapshot(c)->pools, &n);
     table_answer(r,
                  route_rows(c, v, n,
                             !c->live_routes.now                       ? "file"
@@ -176,7 +176,7 @@ static void edit_look(struct route_change *ch)
     else
         err = routes_new(ch->config->routes, ch->config->n_routes, &l->after);
     if (err == 0) {
-        l->snapshot = snapshot_ref(control_setup(c));
+        l->snapshot = snapshot_ref(control_snapshot(c));
         l->rows = route_rows(c, l->after->v, l->after->n, ch->next ? "runtime" : "file");
         const struct collect_spec spec = {.fields = SESSION_FIELD_BIT(SESSION_FIELD_USER) |
                                                     SESSION_FIELD_BIT(SESSION_FIELD_PROTO) |
@@ -225,7 +225,7 @@ static void edit_text(const struct request *r, const char *param, const char **a
 static int route_edit_values(struct route_change *ch, struct config_route *route)
 {
     const struct request *r = ch->work.request;
-    const struct snapshot *snapshot = control_setup(work_control(&ch->work));
+    const struct snapshot *snapshot = control_snapshot(work_control(&ch->work));
     const char *proto = request_text(r, "protocol");
     edit_text(r, "domain", &route->domain);
     edit_text(r, "user", &route->user);

@@ -32,7 +32,7 @@ static void system_status_old(json_t *row, const struct control *c)
 {
     size_t n;
     const struct control_old *old = c->host->olds(c->host->arg, &n);
-    const struct config *config = control_setup(c)->config;
+    const struct config *config = control_snapshot(c)->config;
     if (n == 0)
         return;
     AUTO_FREE char *path =
@@ -50,7 +50,7 @@ static void system_status_done(struct work *w)
     const struct system_status *s = CONTAINER_OF(w, struct system_status, work);
     const struct control *c = work_control(w);
     const struct engine_api *h = c->host;
-    const struct snapshot *snapshot = control_setup(c);
+    const struct snapshot *snapshot = control_snapshot(c);
     struct process_figures f;
     json_t *row = json_object();
     process_measure(&f);

@@ -87,7 +87,7 @@ static void on_conflicts_tick(struct loop_timer *t)
     if (atomic_load_explicit(&c->pins->table.n_misplaced, memory_order_relaxed) == 0)
         return;
     conflicts_each(c, PIN_CONFLICTS_UNTOLD, CONFLICTS_TOLD_MAX, conflict_tell);
-    if (control_setup(c->control)->config->fleet.ends_conflicts)
+    if (control_snapshot(c->control)->config->fleet.ends_conflicts)
         conflicts_each(c, PIN_CONFLICTS_NOT_ENDED, CONFLICTS_ENDED_MAX, conflict_end);
 }
 

@@ -373,7 +373,7 @@ static void on_heartbeat(void *arg, const struct redis_result *r)
 
 static void fleet_send_heartbeat(struct fleet *f)
 {
-    const struct config *c = control_setup(f->control)->config;
+    const struct config *c = control_snapshot(f->control)->config;
     struct fleet_own own;
     uint8_t random[16];
     char proposal[2 * sizeof(random) + 1];
@@ -452,7 +452,7 @@ static int fleet_spec(const struct fleet *f, const struct config *c, struct redi
 
 static void fleet_follow(struct fleet *f)
 {
-    struct config *now = control_setup(f->control)->config;
+    struct config *now = control_snapshot(f->control)->config;
     struct tls_client *tls = NULL;
     struct redis_spec spec;
     if (now == f->config)
@@ -497,7 +497,7 @@ static void on_fleet_changed(void *arg, bool is_up)
 
 int fleet_new(struct control *c, struct fleet **ret)
 {
-    struct config *config = control_setup(c)->config;
+    struct config *config = control_snapshot(c)->config;
     struct tls_client *tls = NULL;
     struct redis_spec spec;
     *ret = NULL;

@@ -124,7 +124,7 @@ static bool health_ask(void *arg, const char *pool, const char *backend, enum pr
     struct fleet_health *h = arg;
     const struct control *c = h->control;
     char lease_ms[24], fresh_ms[24];
-    if (control_setup(c)->config->fleet.health != FLEET_HEALTH_SHARED ||
+    if (control_snapshot(c)->config->fleet.health != FLEET_HEALTH_SHARED ||
         c->host->is_retired(c->host->arg))
         return false;
     struct health_ask *a = zalloc(sizeof(*a));
@@ -181,7 +181,7 @@ static void health_tell(void *arg, const char *pool, const char *backend, enum p
     AUTO_BUF sealed = BUF_INIT;
     AUTO_FREE char *lease = health_key(h, "checker", pool, backend, proto);
     AUTO_FREE char *finding = health_key(h, "check", pool, backend, proto);
-    if (control_setup(c)->config->fleet.health != FLEET_HEALTH_SHARED || !lease || !finding ||
+    if (control_snapshot(c)->config->fleet.health != FLEET_HEALTH_SHARED || !lease || !finding ||
         (f && finding_seal(h, finding, f, &sealed) < 0))
         return;
     *str_put_number(life_ms, HEALTH_LEASE_INTERVALS * interval_ms, 10, 0) = '\0';

@@ -106,7 +106,7 @@ static void tickets_ask(struct fleet_tickets *t)
     AUTO_BUF sealed = BUF_INIT;
     char life[24];
     uint64_t life_ms;
-    if (t->call || !control_setup(t->control)->config->fleet.has_tickets ||
+    if (t->call || !control_snapshot(t->control)->config->fleet.has_tickets ||
         tickets_propose(t, &sealed, &life_ms) < 0)
         return;
     *str_put_number(life, life_ms, 10, 0) = '\0';
@@ -143,8 +143,8 @@ int fleet_tickets_new(struct control *c, struct fleet *f, struct fleet_tickets *
     list_init(&t->watch.link);
     loop_timer_init(&t->timer, on_tickets_timer);
     redis_script_init(&tickets_script);
-    int err =
-        t->key ? seal_init(&t->seal, control_setup(c)->config->fleet.secret, "ticket") : -ERR_NOMEM;
+    int err = t->key ? seal_init(&t->seal, control_snapshot(c)->config->fleet.secret, "ticket")
+                     : -ERR_NOMEM;
     if (err < 0) {
         fleet_tickets_free(t);
         return err;

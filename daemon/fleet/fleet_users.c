@@ -462,7 +462,8 @@ static void users_step(struct fleet_users *u)
 static void users_go_on(struct fleet_users *u)
 {
     const struct engine_api *h = u->control->host;
-    bool is_wanted = control_setup(u->control)->config->fleet.has_users && !h->is_retired(h->arg);
+    bool is_wanted =
+        control_snapshot(u->control)->config->fleet.has_users && !h->is_retired(h->arg);
     if (is_wanted != u->facts.is_on)
         u->is_reset = true;
     u->facts.is_on = is_wanted;

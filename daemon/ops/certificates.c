@@ -27,7 +27,7 @@ static int refresh_start(struct work *w)
 {
     struct certs_refresh *r = CONTAINER_OF(w, struct certs_refresh, work);
     work_control(w)->certificates->is_waiting = false;
-    r->before = snapshot_ref(control_setup(work_control(w)));
+    r->before = snapshot_ref(control_snapshot(work_control(w)));
     return 0;
 }
 

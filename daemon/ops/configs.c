@@ -137,12 +137,12 @@ static void kept_fini(struct work *w)
 
 void configs_note_start(struct control *c, bool is_kept)
 {
-    c->configs->started = config_ref(control_setup(c)->config);
+    c->configs->started = config_ref(control_snapshot(c)->config);
     configs_accept(c);
     if (is_kept) {
         struct kept *k = work_new(&c->rpc, NULL, sizeof(*k), kept_run, kept_done, kept_fini);
         if (k) {
-            k->config = config_ref(control_setup(c)->config);
+            k->config = config_ref(control_snapshot(c)->config);
             work_post(&k->work, NULL);
         }
     }
@@ -151,7 +151,7 @@ void configs_note_start(struct control *c, bool is_kept)
 struct config *configs_started(const struct control *c)
 {
     struct config *started = c->configs->started;
-    return config_ref(started ? started : control_setup(c)->config);
+    return config_ref(started ? started : control_snapshot(c)->config);
 }
 
 /* ---- reload ---- */
@@ -159,7 +159,7 @@ struct config *configs_started(const struct control *c)
 static int reload_start(struct work *w)
 {
     struct reload *l = CONTAINER_OF(w, struct reload, work);
-    l->before = snapshot_ref(control_setup(work_control(w)));
+    l->before = snapshot_ref(control_snapshot(work_control(w)));
     l->started = configs_started(work_control(w));
     return 0;
 }

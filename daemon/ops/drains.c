@@ -338,7 +338,7 @@ static struct drain *drain_new(struct control *c, const struct peer *peer,
 static char *drain_note(struct control *c, const struct op_backends *drained)
 {
     for (size_t k = 0; k < drained->n && drained->admin != BACKEND_HOLD; k++) {
-        const struct pool *p = pools_find(control_setup(c)->pools, drained->v[k]->pool);
+        const struct pool *p = pools_find(control_snapshot(c)->pools, drained->v[k]->pool);
         bool has_any = !p;
         for (size_t i = 0; p && i < p->n_members; i++) {
             const struct backend *b = p->members[i].backend;

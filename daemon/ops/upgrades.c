@@ -50,7 +50,7 @@ static bool upgrade_refuse(const struct upgrades *u, struct request *r)
     } else if (h->is_stopping(h->arg)) {
         request_fail(r, -ERR_SHUTDOWN, NULL, NULL);
     } else if (n_olds >= PEER_ENGINES_MAX) {
-        const struct config *c = control_setup(u->control)->config;
+        const struct config *c = control_snapshot(u->control)->config;
         AUTO_FREE char *path =
             control_old_path(c->n_controls ? c->controls[0].path : "PATH", olds[n_olds - 1].number);
         AUTO_FREE char *hint = str_printf("mailproxyctl -s %s system stop ends the oldest", path);

@@ -154,7 +154,7 @@ static void user_move_step_pin(struct user_move_step *m)
         return;
     }
     p->step = m;
-    p->pools = pools_ref(control_setup(m->control)->pools);
+    p->pools = pools_ref(control_snapshot(m->control)->pools);
     p->user = str_dup_c(m->user);
     p->pool = str_dup_c(m->plan->pool);
     p->backend = str_dup_c(m->plan->backend);

@@ -45,7 +45,7 @@ static const struct pool_member *place_on_routes(const struct place_search *s,
                                                  const struct pool **ret_pool)
 {
     struct control *c = work_control(&s->work);
-    const struct snapshot *snapshot = control_setup(c);
+    const struct snapshot *snapshot = control_snapshot(c);
     const struct pool_member *found = NULL;
     for (size_t i = 0; i < snapshot->n_listeners; i++) {
         const struct config_listener *l = snapshot->listeners[i].config;
@@ -68,7 +68,7 @@ static const struct pool_member *place_on_routes(const struct place_search *s,
 
 static void place_say(const struct place_search *s, const char *pool, const char *backend)
 {
-    const struct snapshot *snapshot = control_setup(work_control(&s->work));
+    const struct snapshot *snapshot = control_snapshot(work_control(&s->work));
     const struct pool *in = NULL;
     const struct pool_member *m = pools_member(snapshot->pools, pool, backend, &in);
     const struct user_place place = {

@@ -18,7 +18,7 @@ static struct control *state_control(const struct peer_engine *e)
 
 static void tell_backends(struct peer_engine *e)
 {
-    const struct pools *pools = control_setup(state_control(e))->pools;
+    const struct pools *pools = control_snapshot(state_control(e))->pools;
     json_t *list = json_array();
     for (size_t i = 0; i < pools->n; i++)
         for (size_t k = 0; k < pools->v[i].n_members; k++) {
@@ -47,7 +47,7 @@ int peer_state_backends(struct control *c, struct peer_engine *e, const json_t *
         enum backend_admin admin;
         if (!pool || !name || !word || backend_admin_find(word, &admin) < 0)
             return -ERR_PROTOCOL;
-        const struct pool_member *m = pools_member(control_setup(c)->pools, pool, name, NULL);
+        const struct pool_member *m = pools_member(control_snapshot(c)->pools, pool, name, NULL);
         if (m && atomic_load(&m->backend->admin) != admin) /* else this engine never had it */
             backend_set_admin(m->backend, admin, since, reason && *reason ? reason : NULL);
     }

@@ -79,7 +79,7 @@ void audit_record(struct control *c, const struct request *r, const char *result
     struct audit_work *a = work_new(&c->rpc, NULL, sizeof(*a), audit_run, audit_done, audit_fini);
     if (!a)
         return;
-    uint64_t now = clock_wall_ms(), age = control_setup(c)->config->store.audit_age_ms;
+    uint64_t now = clock_wall_ms(), age = control_snapshot(c)->config->store.audit_age_ms;
     a->expire_ms = age > 0 && now > age ? now - age : 0;
     a->user = str_dup_c(r->peer.user);
     a->command = str_dup_c(r->command->method);

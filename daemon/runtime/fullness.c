@@ -22,7 +22,7 @@ static void fullness_say(struct control *c, struct backend *b, bool is_full)
 
 void fullness_look(struct control *c, uint64_t now_ms)
 {
-    const struct snapshot *snapshot = control_setup(c);
+    const struct snapshot *snapshot = control_snapshot(c);
     if (!snapshot)
         return;
     for (size_t i = 0; i < snapshot->pools->n; i++)

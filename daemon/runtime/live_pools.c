@@ -174,7 +174,7 @@ static int pools_absorb_start(struct work *w)
 {
     struct pools_absorb *a = CONTAINER_OF(w, struct pools_absorb, work);
     const struct live_pools *p = &work_control(w)->live_pools;
-    const struct config *file = control_setup(work_control(w))->config;
+    const struct config *file = control_snapshot(work_control(w))->config;
     a->now = pool_changes_ref(p->now);
     a->before = pool_changes_ref(p->stored);
     a->stored = pool_changes_ref(a->before);

@@ -109,7 +109,7 @@ static int routes_change_start(struct work *w)
 {
     struct route_change *ch = CONTAINER_OF(w, struct route_change, work);
     const struct control *c = work_control(w);
-    const struct snapshot *snapshot = control_setup(c);
+    const struct snapshot *snapshot = control_snapshot(c);
     size_t n;
     const struct config_route *now = pools_routes(snapshot->pools, &n);
     ch->config = config_ref(snapshot->config);
@@ -225,7 +225,7 @@ static int edit_nothing(struct route_change *ch)
 
 void live_routes_absorb(struct control *c)
 {
-    const struct config *file = control_setup(c)->config;
+    const struct config *file = control_snapshot(c)->config;
     if (c->live_routes.now && routes_are_equal(c->live_routes.now->v, c->live_routes.now->n,
                                                file->routes, file->n_routes))
         routes_change_post(c, NULL, edit_nothing, NULL);

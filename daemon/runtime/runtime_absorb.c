@@ -43,7 +43,7 @@ static int absorb_start(struct work *w)
     const struct runtime *rt = work_control(w)->runtime;
     size_t n = 1;
     int err = 0;
-    s->config = config_ref(control_setup(work_control(w))->config);
+    s->config = config_ref(control_snapshot(work_control(w))->config);
     LIST_FOREACH (it, runtime_entries(rt))
         n++;
     s->stages = calloc(n, sizeof(*s->stages));

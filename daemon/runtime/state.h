@@ -76,7 +76,7 @@ static inline struct control *work_control(const struct work *w)
     return rpc_control(w->rpc);
 }
 
-static inline struct snapshot *control_setup(const struct control *c)
+static inline struct snapshot *control_snapshot(const struct control *c)
 {
     return engine_api_snapshot(c->host);
 }

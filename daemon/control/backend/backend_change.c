@@ -49,7 +49,7 @@ static int change_edit(struct backend_change *ch)
 static int change_start_turn(struct work *w)
 {
     struct backend_change *ch = CONTAINER_OF(w, struct backend_change, work);
-    const struct snapshot *snapshot = control_setup(work_control(w));
+    const struct snapshot *snapshot = control_snapshot(work_control(w));
     ch->in = pools_find(snapshot->pools, ch->pool);
     ch->member = ch->in ? pools_member(snapshot->pools, ch->pool, ch->name, NULL) : NULL;
     ch->file = config_backend_find(config_pool_find(snapshot->config, ch->pool), ch->name);

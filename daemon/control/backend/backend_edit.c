@@ -161,7 +161,7 @@ void command_backend_add(struct request *r)
                      "a name has 1 to 64 characters, no blanks, slashes or quotes");
         return;
     }
-    if (!pools_find(control_setup(request_control(r))->pools, pool)) {
+    if (!pools_find(control_snapshot(request_control(r))->pools, pool)) {
         pool_fail(r, pool);
         return;
     }
@@ -223,7 +223,7 @@ static struct runtime_entry *removed_find(const struct control *c, const char *t
         const struct pool_edit *p = &e->now.edit;
         bool is_pool = !slash || str_eq(str_n(text, n), str_of(p->pool));
         bool is_lost = strcmp(p->pool, RUNTIME_DYNAMIC) != 0 &&
-                       !pools_member(control_setup(c)->pools, p->pool, p->name, NULL);
+                       !pools_member(control_snapshot(c)->pools, p->pool, p->name, NULL);
         bool is_gone = p->is_removed || (with_lost && is_lost);
         if (is_gone && is_pool && strcmp(p->name, slash ? slash + 1 : text) == 0)
             return e;

@@ -24,7 +24,7 @@ void target_fini(struct target *t)
 /* Calls fn for each member of a pool and each dynamic backend; false ends it. */
 static int targets_each(struct control *c, bool (*fn)(void *arg, const struct target *t), void *arg)
 {
-    const struct pools *pools = control_setup(c)->pools;
+    const struct pools *pools = control_snapshot(c)->pools;
     struct backend **dynamics = NULL;
     size_t n = 0;
     bool is_going_on = true;

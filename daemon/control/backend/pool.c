@@ -10,7 +10,7 @@
 
 void pool_fail(struct request *r, const char *name)
 {
-    const struct pools *pools = control_setup(request_control(r))->pools;
+    const struct pools *pools = control_snapshot(request_control(r))->pools;
     AUTO_FREE const char **names = calloc(pools->n + 1, sizeof(*names));
     for (size_t i = 0; names && i < pools->n; i++)
         names[i] = pools->v[i].config->name;
@@ -47,7 +47,7 @@ static json_t *pool_row(const struct control *c, const struct pool *p)
 void command_pool_list(struct request *r)
 {
     const struct control *c = request_control(r);
-    const struct snapshot *snapshot = control_setup(c);
+    const struct snapshot *snapshot = control_snapshot(c);
     json_t *rows = json_array();
     for (size_t i = 0; i < snapshot->pools->n; i++)
         (void)json_array_append_new(rows, pool_row(c, &snapshot->pools->v[i]));
@@ -90,7 +90,7 @@ static void pool_put_key(json_t *row, const struct config_pool *p, size_t key)
 void command_pool_show(struct request *r)
 {
     const struct control *c = request_control(r);
-    const struct pool *p = pools_find(control_setup(c)->pools, request_text(r, "name"));
+    const struct pool *p = pools_find(control_snapshot(c)->pools, request_text(r, "name"));
     if (!p) {
         pool_fail(r, request_text(r, "name"));
         return;

@@ -225,7 +225,7 @@ static int edits_start(struct work *w)
     struct pool_edits *p = CONTAINER_OF(w, struct pool_edits, work);
     struct control *c = work_control(w);
     bool is_temporary = request_bool(w->request, "until_restart");
-    p->before = snapshot_ref(control_setup(c));
+    p->before = snapshot_ref(control_snapshot(c));
     int err = edits_apply(p, c->live_pools.now, &p->now);
     if (err == 0 && is_temporary)
         p->stored = pool_changes_ref(c->live_pools.stored);
@@ -369,7 +369,7 @@ void command_pool_set(struct request *r)
             has_any || (config_pool_key_is_live(i) && request_has(r, config_pool_key_name(i)));
     if (!has_any)
         request_fail(r, -ERR_MISSING_PARAM, NULL, "say what to set: help pool set has the keys");
-    else if (!pools_find(control_setup(request_control(r))->pools, request_text(r, "name")))
+    else if (!pools_find(control_snapshot(request_control(r))->pools, request_text(r, "name")))
         pool_fail(r, request_text(r, "name"));
     else
         edits_post(r, pool_edit_set);
@@ -381,8 +381,8 @@ static void edits_post_known(struct request *r,
 {
     const struct control *c = request_control(r);
     const char *name = request_text(r, "name");
-    if (pools_find(control_setup(c)->pools, name) || pool_changes_find(c->live_pools.now, name) ||
-        pool_changes_find(c->live_pools.stored, name))
+    if (pools_find(control_snapshot(c)->pools, name) ||
+        pool_changes_find(c->live_pools.now, name) || pool_changes_find(c->live_pools.stored, name))
         edits_post(r, edit);
     else
         pool_fail(r, name);

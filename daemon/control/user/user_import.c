@@ -226,7 +226,7 @@ void command_user_import(struct request *r)
         return;
     }
     m->text = text;
-    m->pools = pools_ref(control_setup(request_control(r))->pools);
+    m->pools = pools_ref(control_snapshot(request_control(r))->pools);
     if (op_begin(request_control(r), &import_kind, "users", &r->peer, m, &m->op) < 0) {
         work_free(&m->work);
         request_fail(r, -ERR_NOMEM, NULL, NULL);

@@ -496,7 +496,7 @@ void user_edit_start(struct request *r, enum user_edit_kind kind, int (*apply)(s
     e->kind = kind;
     e->judge = user_judge(request_control(r));
     e->apply = apply;
-    e->pools = pools_ref(control_setup(request_control(r))->pools);
+    e->pools = pools_ref(control_snapshot(request_control(r))->pools);
     work_post(&e->work, &request_control(r)->user_queue);
 }
 

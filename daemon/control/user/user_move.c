@@ -50,7 +50,7 @@ static void move_fini(struct work *w)
 static char *move_obstacle(struct control *c, const struct user_move_plan *p)
 {
     const struct pool_member *m =
-        p->backend ? pools_member(control_setup(c)->pools, p->pool, p->backend, NULL) : NULL;
+        p->backend ? pools_member(control_snapshot(c)->pools, p->pool, p->backend, NULL) : NULL;
     if (!m)
         return NULL;
     enum backend_admin admin = atomic_load(&m->backend->admin);
@@ -77,8 +77,9 @@ static void move_done(struct work *w)
         return;
     }
     const struct pool_member *to =
-        x->plan.backend ? pools_member(control_setup(c)->pools, x->plan.pool, x->plan.backend, NULL)
-                        : NULL;
+        x->plan.backend
+            ? pools_member(control_snapshot(c)->pools, x->plan.pool, x->plan.backend, NULL)
+            : NULL;
     AUTO_FREE char *note = move_obstacle(c, &x->plan);
     struct op *op;
     struct move_gather gather;
@@ -116,7 +117,7 @@ static int move_plan(struct request *r, struct user_move_plan *p)
                      "say where to: either to a backend or to a pool");
         return -ERR_MISSING_PARAM;
     }
-    if (pool && !pools_find(control_setup(request_control(r))->pools, pool)) {
+    if (pool && !pools_find(control_snapshot(request_control(r))->pools, pool)) {
         pool_fail(r, pool);
         return -ERR_NO_POOL;
     }

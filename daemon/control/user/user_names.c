@@ -7,7 +7,7 @@
 
 const char *user_judge(const struct control *c)
 {
-    const struct config *config = control_setup(c)->config;
+    const struct config *config = control_snapshot(c)->config;
     for (size_t i = 0; i < config->n_auths; i++)
         if (config->auths[i].type != AUTH_TYPE_USERS)
             return config_auth_type_name(config->auths[i].type);

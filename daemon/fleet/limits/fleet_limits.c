@@ -360,7 +360,7 @@ static void counts_begin_turn(struct fleet_limits *c)
     fleet_count(c->fleet, &n);
     unsigned n_nodes = h->is_retired(h->arg) ? 0 : (unsigned)n.alive;
     /* Users of pools without affinity: those of the others are counted by the store itself. */
-    const struct config *config = control_setup(c->control)->config;
+    const struct config *config = control_snapshot(c->control)->config;
     bool has_users = false;
     for (size_t i = 0; i < config->n_pools; i++)
         has_users = has_users || config->pools[i].affinity == AFFINITY_OFF;
@@ -406,7 +406,7 @@ void fleet_limits_look(const struct fleet_limits *c, struct fleet_limits_facts *
 
 int fleet_limits_new(const struct fleet_limits_spec *spec, struct fleet_limits **ret)
 {
-    uint64_t heartbeat_ms = control_setup(spec->control)->config->fleet.heartbeat_ms;
+    uint64_t heartbeat_ms = control_snapshot(spec->control)->config->fleet.heartbeat_ms;
     struct fleet_limits *c = zalloc(sizeof(*c));
     if (!c)
         return -ERR_NOMEM;

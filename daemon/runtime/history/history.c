@@ -228,7 +228,7 @@ static void history_see(struct history *h, struct backend *b)
 /* Members of pools first: dynamic backends get what places are left. */
 static void history_see_all(struct history *h)
 {
-    const struct snapshot *snapshot = control_setup(h->control);
+    const struct snapshot *snapshot = control_snapshot(h->control);
     struct backend **dynamics = NULL;
     size_t n = 0;
     for (size_t i = 0; i < HISTORY_BACKENDS_MAX; i++)

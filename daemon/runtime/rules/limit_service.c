@@ -42,7 +42,7 @@ struct rules_time limit_service_now(const struct limit_service *l)
 
 const struct config_limits *limit_service_config(const struct limit_service *l)
 {
-    return &control_setup(l->control)->config->limits;
+    return &control_snapshot(l->control)->config->limits;
 }
 
 /* ---- the store ---- */
