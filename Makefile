@@ -34,8 +34,9 @@ SAN_FLAGS = -fsanitize=thread -fno-omit-frame-pointer
 else ifeq ($(SAN),fuzz)
 BUILD = build-fuzz
 CC = clang
-# What gcc warns of is the rule; clang sees other things.
-SAN_FLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -w
+# What gcc warns of is the rule; clang sees other things. It has no macro for the sanitizer as gcc has: with that no blocks of memory are
+# kept for the next owner, in which the use of what was freed is not seen.
+SAN_FLAGS = -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer -D__SANITIZE_ADDRESS__=1 -w
 else ifeq ($(SAN),cover)
 BUILD = build-cover
 CC = clang
