@@ -52,10 +52,17 @@ def _cell(cell):
     return text + spread + (f", {number(statistics.median(user))} user" if user else "")
 
 
+def ratio_of(ours, others):
+    """The median of the ratios of each round; None when no round has both. Two measurements of one round are seconds apart, so that what the machine does
+    to one it does to the other: their ratio scatters less than the medians of all rounds do."""
+    ratios = [a["value"] / b["value"] for a, b in zip(ours or [], others or []) if "value" in a and b.get("value")]
+    return statistics.median(ratios) if ratios else None
+
+
 def judge(row, cells):
     """(ratio to nginx, goal, whether it is met), each None when it cannot be said."""
-    ours, nginx = median(cells.get("mailproxyd")), median(cells.get("nginx"))
-    ratio = ours / nginx if ours and nginx else None
+    ours = median(cells.get("mailproxyd"))
+    ratio = ratio_of(cells.get("mailproxyd"), cells.get("nginx"))
     goal = f"≤ {row.ratio} × nginx" if row.ratio else f"≤ {row.most}" if row.most else None
     measured, limit = (ratio, row.ratio) if row.ratio else (ours, row.most)
     return ratio, goal, None if measured is None or limit is None else measured <= limit
