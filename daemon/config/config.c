@@ -166,6 +166,17 @@ void config_problems_say(struct config_problems *p)
     config_problems_fini(p);
 }
 
+void config_problems_log(const struct config_problems *p)
+{
+    for (size_t i = 0; i < p->n; i++) {
+        const struct config_problem *q = &p->v[i];
+        AUTO_FREE char *place = q->file && q->line ? str_printf("%s:%u", q->file, q->line) : NULL;
+        if (q->is_warning)
+            LOG_EVENT(LOG_LEVEL_WARN, "config-warning", KV_STR("at", place ? place : q->file),
+                      KV_STR("key", q->key && *q->key ? q->key : NULL), KV_STR("detail", q->text));
+    }
+}
+
 bool config_limits_trust(const struct config_limits *l, const struct addr *a)
 {
     for (size_t i = 0; i < l->trusted.n; i++)

@@ -339,6 +339,8 @@ void config_problems_fini(struct config_problems *p);
 int config_problems_format(const struct config_problems *p, struct buf *out) NODISCARD;
 /* Writes them to standard error and frees them. */
 void config_problems_say(struct config_problems *p);
+/* Logs each warning among them as an event of its own ("config-warning"). Thread: any. */
+void config_problems_log(const struct config_problems *p);
 
 /* Reads and checks a file: syntax, unknown keys, types, ranges, and references between parts (pools
  * that routes name, duplicate names and addresses, missing certificates, unreadable files). ALL

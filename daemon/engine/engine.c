@@ -348,16 +348,17 @@ static void engine_fini(struct engine *e)
     pthread_mutex_destroy(&e->proposed_lock);
 }
 
-/* From the supervisor, or without one from the file. *ret_delivery is owned. */
+/* From the supervisor, or without one from the file. *ret_delivery is owned; *ret_problems are
+ * mere warnings: errors have been told on the standard error, as no log is configured yet. */
 static int engine_load(const struct engine_options *o, struct config **ret,
-                       struct delivery **ret_delivery)
+                       struct delivery **ret_delivery, struct config_problems *ret_problems)
 {
-    struct config_problems problems = {0};
-    int err = o->supervisor < 0 ? config_load(o->config_path, ret, &problems)
+    int err = o->supervisor < 0 ? config_load(o->config_path, ret, ret_problems)
                                 : delivery_receive(o->supervisor, ret_delivery);
     if (err == 0 && *ret_delivery)
-        err = delivery_load(*ret_delivery, ret, &problems);
-    config_problems_say(&problems);
+        err = delivery_load(*ret_delivery, ret, ret_problems);
+    if (err < 0)
+        config_problems_say(ret_problems);
     if (err < 0 && err != -ERR_CONFIG)
         LOG_EVENT(LOG_LEVEL_ERROR, "start-failed", KV_ERR("error", err),
                   KV_STR("detail", "no configuration came from the supervisor"));
@@ -377,17 +378,34 @@ static void engine_say_ready(struct engine *e)
         e->options->ready(e->options->ready_arg, &parts);
 }
 
+/* Does the log reach who started the daemon and does not look into its files? */
+static bool engine_logs_to_stderr(const struct config *c)
+{
+    for (size_t i = 0; i < c->n_logs; i++)
+        if (c->logs[i].target == LOG_TARGET_STDERR && c->logs[i].is_default)
+            return true;
+    return c->n_logs == 0;
+}
+
+/* Frees them. Whoever starts the daemon sees them, too; an engine that is started again or takes
+ * over says them in the log alone. */
+static void engine_say_warnings(const struct engine_options *o, const struct config *c,
+                                struct config_problems *warnings)
+{
+    config_problems_log(warnings);
+    if (o->starts == 0 && !o->is_successor && !engine_logs_to_stderr(c))
+        config_problems_say(warnings);
+    config_problems_fini(warnings);
+}
+
 /* Also to who started the daemon and does not look into its log files. */
 static void engine_say_failed(const struct config *c, int err, const char *error)
 {
     char text[1200];
-    bool is_on_stderr = c->n_logs == 0;
     LOG_EVENT(LOG_LEVEL_ERROR, "start-failed", KV_ERR("error", err), KV_STR("detail", error));
-    for (size_t i = 0; i < c->n_logs; i++)
-        is_on_stderr = is_on_stderr || c->logs[i].target == LOG_TARGET_STDERR;
     int n = snprintf(text, sizeof(text), "mailproxyd: not started: %.1000s\n",
                      error ? error : err_text(err));
-    if (!is_on_stderr)
+    if (!engine_logs_to_stderr(c))
         log_write_stderr(text, (size_t)n);
 }
 
@@ -396,8 +414,9 @@ int engine_run(const struct engine_options *o)
     struct engine e = {.options = o};
     struct config *c = NULL;
     struct delivery *d = NULL;
+    struct config_problems warnings = {0};
     AUTO_FREE char *error = NULL;
-    if (engine_load(o, &c, &d) < 0) {
+    if (engine_load(o, &c, &d, &warnings) < 0) {
         delivery_free(d);
         return EX_CONFIG;
     }
@@ -405,6 +424,7 @@ int engine_run(const struct engine_options *o)
     e.number = d ? d->number : 0;
     bool is_kept = d && d->is_kept;
     int err = engine_configure_log(c, d, true);
+    engine_say_warnings(o, c, &warnings);
     if (err == 0 && o->drop)
         err = o->drop(o->drop_arg, o, c);
     if (err == 0)

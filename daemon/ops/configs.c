@@ -385,9 +385,7 @@ static void reload_answer(struct reload *l)
               KV_U64("hidden", n.hidden));
     control_event(work_control(&l->work), "config", NULL, NULL, NULL, NULL, NULL,
                   l->is_going_back ? "the reload was not confirmed: rolled back" : text);
-    for (size_t i = 0; i < l->problems.n; i++)
-        LOG_EVENT(LOG_LEVEL_WARN, "config-warning", KV_STR("key", l->problems.v[i].key),
-                  KV_STR("detail", l->problems.v[i].text));
+    config_problems_log(&l->problems);
     if (!r) {
         json_decref(rows);
         return;

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: ISC
 """Nothing waits for a log: not for a pipe that nobody reads, not for a full disk, not for syslog. What is lost is told."""
+import json
 import os
 import re
 import signal
@@ -232,6 +233,24 @@ def test_each_listener_has_its_own_logs(make_proxy, settings, folder, dovecot1):
     assert "listener=one" not in lines(own) and "session-end" not in lines(own)  # notice, and no more
     assert "listener=two" not in lines(main) and "listener=one" in lines(main)
     remote.close()
+
+
+def test_warnings_of_the_file_are_in_the_log(make_proxy, settings, folder):
+    """As events of the log that is configured; where that is not the standard error who starts the daemon sees them there, too."""
+    path = os.path.join(folder, "file.log")
+    p = make_proxy({**settings, "log": [{"target": "file", "path": path, "format": "json"}],
+                    "pools": [*settings["pools"], {"name": "unused", "tls": "off", "backends": []}]})
+
+    def warnings():
+        with open(path) as f:
+            return [line for line in map(json.loads, f) if line["event"] == "config-warning"]
+    first = wait.until(warnings, "the warning")
+    assert [(w["level"], w["key"]) for w in first] == [("warn", "pools[1].backends")] and "is empty" in first[0]["detail"]
+    assert first[0]["at"].startswith(p.config + ":")
+    assert p.log().count("warning: pools[1].backends: is empty") == 1
+    os.kill(p.engine_pid(), signal.SIGKILL)
+    wait.until(lambda: len(warnings()) == 2, "that of the next engine")
+    assert p.log().count("warning: ") == 1  # which nobody has started by hand
 
 
 def test_damaged_store_is_said_on_stderr(make_proxy, settings, folder):
