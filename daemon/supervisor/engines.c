@@ -141,6 +141,16 @@ static void engines_log_death(const struct supervisor *s, const char *event,
               KV_MS("lived", clock_ms() - p->started_ms), KV_MS("restart-in", s->backoff_ms));
 }
 
+/* What the program ends with. An engine that was told to end before it listens ends by that signal:
+ * nothing has failed. */
+static int engines_last_status(const struct supervisor *s, int status)
+{
+    if (WIFEXITED(status))
+        return WEXITSTATUS(status);
+    bool is_told = s->is_stopping && (WTERMSIG(status) == SIGTERM || WTERMSIG(status) == SIGINT);
+    return is_told ? 0 : EX_SOFTWARE;
+}
+
 /* The first one after a quiet time restarts at once; then the pause doubles. An engine that never
  * got ready will not do better. */
 static void engines_died(struct supervisor *s, int status)
@@ -156,7 +166,7 @@ static void engines_died(struct supervisor *s, int status)
     if (s->running && s->running != s->kept)
         socket_store_roll_back(&s->sockets, s->running->number);
     if (s->is_stopping || s->is_quitting || is_clean || !s->was_ready) {
-        s->status = WIFEXITED(status) ? WEXITSTATUS(status) : EX_SOFTWARE;
+        s->status = engines_last_status(s, status);
         supervisor_stop(s);
         return;
     }

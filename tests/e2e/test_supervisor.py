@@ -10,8 +10,8 @@ import threading
 
 import pytest
 from conftest import backend
-from harness import imap, wait
-from harness.proxy import BUILD
+from harness import imap, process, wait
+from harness.proxy import BUILD, ENVIRONMENT
 
 USER, PASSWORD = "u1@example.org", "pw"
 
@@ -34,6 +34,23 @@ def test_stop_says_goodbye(proxy):
     assert c.rest().startswith(b"* BYE")
     c.close()
     assert proxy.process.child.wait(20) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_while_the_engine_starts(make_proxy, settings, number):
+    """A service manager that stops what it has just started sees no failure."""
+    p = make_proxy(settings, start=False)
+    p.process = process.Process([p.program, "-c", p.config], p.log_file, ENVIRONMENT)
+
+    def engine():
+        with open(f"/proc/{p.process.pid}/task/{p.process.pid}/children") as f:
+            return next((int(child) for child in f.read().split() if process.name(child) == "mp-engine"), None)
+    pid = wait.until(engine, "the engine")
+    os.kill(pid, signal.SIGSTOP)
+    os.kill(pid, number)  # as from a terminal, to all processes
+    p.process.signal(number)
+    os.kill(pid, signal.SIGCONT)
+    assert p.process.child.wait(20) == 0
 
 
 def test_stop_by_command(proxy):

@@ -76,6 +76,15 @@ class Process:
         return self.child.returncode
 
 
+def name(pid):
+    """As ps(1) shows it; None when there is no such process."""
+    try:
+        with open(f"/proc/{pid}/comm") as f:
+            return f.read().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
 def has_ended(pid):
     """Also when nobody has asked how: an orphan waits for that where the first process of a container does not care."""
     try:
