@@ -30,6 +30,7 @@ static void print_usage(FILE *out, const char *path)
             "Writes a small configuration. What no option says is asked on a terminal.\n"
             "  -o, --output FILE       the file, - = standard output; without the option\n"
             "                          %s\n"
+            "  -c, --config FILE       the same\n"
             "      --force             replace the file when it is there\n"
             "      --no-questions      ask nothing, also on a terminal\n",
             path);
@@ -52,18 +53,20 @@ static bool parse_answer(struct init_options *o, enum init_id id, const char *va
 /* False: what is wrong was said. */
 static bool parse_options(int argc, char **argv, struct init_options *o)
 {
-    struct option longs[INIT_COUNT + 5] = {{"output", required_argument, NULL, 'o'},
+    /* The file of the daemon's own -c is the one that is to be written. */
+    struct option longs[INIT_COUNT + 6] = {{"output", required_argument, NULL, 'o'},
+                                           {"config", required_argument, NULL, 'o'},
                                            {"force", no_argument, NULL, 'f'},
                                            {"no-questions", no_argument, NULL, 'n'},
                                            {"help", no_argument, NULL, 'h'}};
     int opt;
     for (int id = 0; id < INIT_COUNT; id++)
-        longs[4 + id] =
+        longs[5 + id] =
             (struct option){init_question(id)->option, required_argument, NULL, INIT_OPTION + id};
-    while ((opt = getopt_long(argc, argv, "o:h", longs, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "o:c:h", longs, NULL)) != -1) {
         if (opt == '?' || (opt >= INIT_OPTION && !parse_answer(o, opt - INIT_OPTION, optarg)))
             return false;
-        if (opt == 'o')
+        if (opt == 'o' || opt == 'c')
             o->output = optarg;
         o->is_forced = o->is_forced || opt == 'f';
         o->is_silent = o->is_silent || opt == 'n';

@@ -50,6 +50,7 @@ enum main_task {
 /* The last ones are between the program and itself. */
 struct main_options {
     enum main_task task;
+    bool is_contrary; /* two tasks were asked for */
     const char *config;
     bool only_set;
     const char *nginx, *output; /* of TASK_FROM_NGINX */
@@ -309,7 +310,53 @@ static int main_key_process(const struct main_options *m)
     return err < 0 ? EX_SOFTWARE : 0;
 }
 
-/* False: usage was printed. */
+/* Wherever they stand, help and the version are told, and no other two tasks go together: it never
+ * matters which option is the last. */
+static void main_take_task(struct main_options *o, enum main_task task)
+{
+    bool is_told = o->task == TASK_HELP || o->task == TASK_VERSION;
+    if (task == TASK_HELP || task == TASK_VERSION)
+        o->task = o->task == TASK_HELP ? TASK_HELP : task;
+    else if (o->task == TASK_SERVE || o->task == task)
+        o->task = task;
+    else if (!is_told)
+        o->is_contrary = true;
+}
+
+/* --init, wherever it stands, has options of its own: it is taken out of argv. */
+static bool main_take_init(int *argc, char **argv)
+{
+    int n = 1;
+    for (int i = 1; i < *argc; i++)
+        if (strcmp(argv[i], "--init") != 0)
+            argv[n++] = argv[i];
+    bool is_there = n < *argc;
+    argv[n] = NULL;
+    *argc = n;
+    return is_there;
+}
+
+/* Do the options go together? rest: the first word that is none, or NULL. False: what is wrong was
+ * said. */
+static bool main_agree(const struct main_options *o, const char *rest)
+{
+    const char *wrong = NULL;
+    if (o->task == TASK_HELP || o->task == TASK_VERSION)
+        return true;
+    if (o->is_contrary)
+        wrong = "only one of -t, --dump, --print-keys and --from-nginx";
+    else if (!o->nginx && (o->output || o->is_forced))
+        wrong = "-o and --force need --from-nginx or --init";
+    else if (o->is_forced && !o->output)
+        wrong = "--force needs -o";
+    if (rest)
+        fprintf(stderr, "mailproxyd: unexpected argument %s\n", rest);
+    else if (wrong)
+        fprintf(stderr, "mailproxyd: %s\n", wrong);
+    return !rest && !wrong;
+}
+
+/* False: what is wrong was said. */
 static bool main_parse(int argc, char **argv, struct main_options *o)
 {
     static const struct option longs[] = {
@@ -377,15 +424,9 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
         o->is_forced = o->is_forced || opt == 'f';
         for (size_t i = 0; i < ARRAY_LEN(tasks); i++)
             if (tasks[i].option == opt)
-                o->task = tasks[i].task;
+                main_take_task(o, tasks[i].task);
     }
-    bool is_alone = !o->nginx && (o->output || o->is_forced);
-    if (optind < argc)
-        fprintf(stderr, "mailproxyd: unexpected argument %s\n", argv[optind]);
-    else if (is_alone || (o->is_forced && !o->output))
-        fprintf(stderr, "mailproxyd: %s\n",
-                is_alone ? "-o and --force need --from-nginx" : "--force needs -o");
-    return optind == argc && !is_alone && !(o->is_forced && !o->output);
+    return main_agree(o, optind < argc ? argv[optind] : NULL);
 }
 
 int main(int argc, char **argv)
@@ -393,8 +434,8 @@ int main(int argc, char **argv)
     struct main_options o = {
         .task = TASK_SERVE, .config = MAIN_CONFIG, .starts = "0", .restarts = "0"};
     process_open_standard(false);
-    if (argc > 1 && strcmp(argv[1], "--init") == 0)
-        return init_config(argc - 1, argv + 1, MAIN_CONFIG);
+    if (main_take_init(&argc, argv))
+        return init_config(argc, argv, MAIN_CONFIG);
     if (!main_parse(argc, argv, &o)) {
         fputs(main_usage, stderr);
         return EX_USAGE;

@@ -160,6 +160,26 @@ def test_init_tells_what_is_wrong(folder, args, words):
     assert done.returncode == 64 and words in done.stderr and not os.listdir(folder)
 
 
+@pytest.mark.parametrize("place", [0, 2, 5, -1])
+def test_init_may_stand_anywhere(folder, place, server_cert):
+    """The file of -c is the one that is written."""
+    path = os.path.join(folder, "x.conf")
+    args = ["-c", path, "--backends", "10.0.0.1", "--no-questions", "--cert", server_cert[0], "--key", server_cert[1],
+            "--folder", os.path.join(folder, "state"), "--user", ME]
+    args.insert(place if place >= 0 else len(args), "--init")
+    done = subprocess.run([DAEMON, *args], capture_output=True, text=True, timeout=60, env=ENV, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0 and f"{path} is written and valid" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("one, other", [(["-t"], ["--dump"]), (["--dump"], ["--from-nginx", "/dev/null"]), (["-t"], ["--print-keys"]),
+                                        (["-t"], ["-V"]), (["--dump"], ["-h"]), (["-V"], ["-h"]), (["-t"], ["-t"]),
+                                        (["-t"], ["-c", "/dev/null"]), (["--from-nginx", "/dev/null"], ["-o", "-"])])
+def test_the_order_of_options_never_matters(one, other):
+    said = [subprocess.run([DAEMON, *args], capture_output=True, text=True, timeout=60, env=ENV, stdin=subprocess.DEVNULL)
+            for args in (one + other, other + one)]
+    assert said[0].returncode == said[1].returncode and said[0].stdout == said[1].stdout and said[0].stderr == said[1].stderr
+
+
 def test_init_help_names_each_option():
     done = init("-h")
     assert done.returncode == 0
