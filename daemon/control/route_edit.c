@@ -178,13 +178,13 @@ static void edit_look(struct route_change *ch)
     if (err == 0) {
         l->snapshot = snapshot_ref(control_snapshot(c));
         l->rows = route_rows(c, l->after->v, l->after->n, ch->next ? "runtime" : "file");
-        const struct collect_spec spec = {.fields = SESSION_FIELD_BIT(SESSION_FIELD_USER) |
-                                                    SESSION_FIELD_BIT(SESSION_FIELD_PROTO) |
-                                                    SESSION_FIELD_BIT(SESSION_FIELD_LISTENER) |
-                                                    SESSION_FIELD_BIT(SESSION_FIELD_ROUTE),
-                                          .chunk = look_chunk,
-                                          .done = look_collected,
-                                          .arg = l};
+        const struct collect_spec spec = {
+            .query.fields =
+                SESSION_FIELD_BIT(SESSION_FIELD_USER) | SESSION_FIELD_BIT(SESSION_FIELD_PROTO) |
+                SESSION_FIELD_BIT(SESSION_FIELD_LISTENER) | SESSION_FIELD_BIT(SESSION_FIELD_ROUTE),
+            .chunk = look_chunk,
+            .done = look_collected,
+            .arg = l};
         err = collect_start(c, &spec);
     }
     if (err == 0)

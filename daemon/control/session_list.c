@@ -25,7 +25,6 @@ struct listing {
     struct client_link owner; /* who reads it */
     struct request *waiting;  /* for the next page; one reference is its own until answered */
     struct filter *filter;
-    struct loop_timer timer;
     size_t page; /* rows of this answer */
     uint64_t seen, matched;
     struct loop_slice slice; /* makes the answer */
@@ -70,7 +69,6 @@ static void listing_drop_chunks(struct listing *l)
 
 static void listing_free(struct listing *l)
 {
-    loop_timer_cancel(listing_loop(l), &l->timer);
     loop_unslice(&l->slice);
     ask_end(&l->ask);
     client_detach(&l->owner);
@@ -98,20 +96,15 @@ static void listing_fail(struct listing *l, int err)
         request_fail(r, err, NULL, NULL);
 }
 
-static void on_listing_timer(struct loop_timer *t)
+static void on_listing_over(struct ask *a, int err)
 {
-    listing_fail(CONTAINER_OF(t, struct listing, timer), -ERR_TIMEOUT);
-}
-
-static void on_listing_end(struct ask *a)
-{
-    listing_fail(CONTAINER_OF(a, struct listing, ask), -ERR_SHUTDOWN);
+    listing_fail(CONTAINER_OF(a, struct listing, ask), err);
 }
 
 static struct listing *listing_find(struct control *c, uint64_t number)
 {
     struct ask *a = ask_find(c, number);
-    return a && a->on_end == on_listing_end ? CONTAINER_OF(a, struct listing, ask) : NULL;
+    return a && a->on_over == on_listing_over ? CONTAINER_OF(a, struct listing, ask) : NULL;
 }
 
 static void on_listing_owner_gone(struct client_link *owner)
@@ -156,7 +149,7 @@ static void listing_answer(struct listing *l, bool has_more)
     l->rows = BUF_INIT;
     l->n_rows = 0;
     if (has_more)
-        loop_timer_set(listing_loop(l), &l->timer, LISTING_IDLE_MS);
+        ask_wait(&l->ask, LISTING_IDLE_MS);
     else
         listing_free(l);
     request_answer_text(r, buf_str(&result));
@@ -177,7 +170,7 @@ static void listing_fetch(struct listing *l)
     if (err < 0)
         listing_fail(l, err);
     else
-        loop_timer_set(listing_loop(l), &l->timer, LISTING_WAIT_MS);
+        ask_wait(&l->ask, LISTING_WAIT_MS);
 }
 
 /* Writes rows until the page is full or there are no more of the chunk; then it answers when there
@@ -301,7 +294,7 @@ static void listing_collect(struct listing *l, struct collect_spec *spec,
     if (err == 0)
         err = collect_start(l->ask.control, spec);
     if (err == 0) {
-        loop_timer_set(listing_loop(l), &l->timer, LISTING_WAIT_MS);
+        ask_wait(&l->ask, LISTING_WAIT_MS);
         return;
     }
     free(s);
@@ -342,7 +335,7 @@ static void on_listing_rows(struct loop_slice *s)
 static void listing_ask_rows(struct listing *l)
 {
     size_t left = l->n_ids - l->n_done, n = left < l->page ? left : l->page;
-    struct collect_spec spec = {.ids = l->ids + l->n_done, .n_ids = n};
+    struct collect_spec spec = {.query.ids = l->ids + l->n_done, .query.n_ids = n};
     l->page_end = l->n_done + n;
     listing_collect(l, &spec, on_listing_rows);
 }
@@ -417,12 +410,12 @@ static void on_listing_merge(struct loop_slice *s)
 static void listing_ask_keys(struct listing *l, bool is_first)
 {
     size_t most = listing_window(l);
-    struct collect_spec spec = {.filter = l->filter,
-                                .is_sorted = true,
-                                .is_keys = true,
-                                .order = l->order,
-                                .after = is_first ? NULL : &l->last,
-                                .limit = most};
+    struct collect_spec spec = {.query.filter = l->filter,
+                                .query.is_sorted = true,
+                                .query.is_keys = true,
+                                .query.order = l->order,
+                                .query.after = is_first ? NULL : &l->last,
+                                .query.limit = most};
     free(l->ids);
     l->ids = calloc(most - l->offset + 1, sizeof(*l->ids));
     l->n_ids = l->n_done = l->n_merged = 0;
@@ -496,8 +489,7 @@ static struct listing *listing_new(struct request *r, struct filter *filter)
     struct listing *l = calloc(1, sizeof(*l));
     if (!l)
         return NULL;
-    l->ask = (struct ask){.on_chunk = on_listing_chunk, .on_end = on_listing_end};
-    loop_timer_init(&l->timer, on_listing_timer);
+    l->ask = (struct ask){.on_chunk = on_listing_chunk, .on_over = on_listing_over};
     if (ask_begin(request_control(r), &l->ask) < 0) {
         free(l);
         return NULL;
@@ -521,7 +513,7 @@ static void listing_make_room(struct control *c, const struct client *client)
     size_t n = 0;
     for (struct ask *a = ask_first(c); a; a = ask_after(c, a)) {
         struct listing *l = CONTAINER_OF(a, struct listing, ask);
-        if (a->on_end != on_listing_end || l->owner.client != client || l->waiting)
+        if (a->on_over != on_listing_over || l->owner.client != client || l->waiting)
             continue;
         oldest = oldest ? oldest : l;
         n++;
@@ -584,7 +576,7 @@ void command_session_show(struct request *r)
 {
     uint64_t id;
     const struct collect_spec spec = {
-        .ids = &id, .n_ids = 1, .chunk = show_chunk, .done = show_done, .arg = r};
+        .query.ids = &id, .query.n_ids = 1, .chunk = show_chunk, .done = show_done, .arg = r};
     int err = session_id_parse(str_of(request_text(r, "id")), &id);
     if (err == 0)
         err = collect_start(request_control(r), &spec);

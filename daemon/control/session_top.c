@@ -327,16 +327,17 @@ void command_session_top(struct request *r)
     t->filter = filter && !filter_is_empty(filter) ? str_dup_c(filter_text(filter)) : NULL;
     t->sort = top_sort_of(sort);
     t->limit = limit == 0 || limit > TOP_ROWS_MAX ? TOP_ROWS_MAX : (size_t)limit;
-    const struct collect_spec spec = {
-        .filter = filter,
-        .fields = SESSION_FIELD_BIT(top_kinds[by].field) | SESSION_FIELD_BIT(SESSION_FIELD_IN) |
-                  SESSION_FIELD_BIT(SESSION_FIELD_OUT) | SESSION_FIELD_BIT(SESSION_FIELD_AGE),
-        .is_grouped = true,
-        .is_by_net = by == TOP_NET,
-        .group_by = top_kinds[by].field,
-        .chunk = top_chunk,
-        .done = top_collected,
-        .arg = t};
+    const struct collect_spec spec = {.query.filter = filter,
+                                      .query.fields = SESSION_FIELD_BIT(top_kinds[by].field) |
+                                                      SESSION_FIELD_BIT(SESSION_FIELD_IN) |
+                                                      SESSION_FIELD_BIT(SESSION_FIELD_OUT) |
+                                                      SESSION_FIELD_BIT(SESSION_FIELD_AGE),
+                                      .query.is_grouped = true,
+                                      .query.is_by_net = by == TOP_NET,
+                                      .query.group_by = top_kinds[by].field,
+                                      .chunk = top_chunk,
+                                      .done = top_collected,
+                                      .arg = t};
     int err = collect_start(request_control(r), &spec);
     filter_unref(filter);
     if (err < 0) {

@@ -36,9 +36,8 @@ struct kill_op {
         size_t first; /* in order: its sessions */
         bool has_told, has_ended;
     } * workers;
-    size_t *order;               /* places in v, by worker */
-    size_t n_telling, n_waiting; /* workers */
-    struct loop_timer timer;
+    size_t *order;    /* places in v, by worker */
+    size_t n_telling; /* workers */
 };
 
 /* ---- what became of them ---- */
@@ -166,14 +165,6 @@ static void kill_op_say_told(struct kill_op *k, int err)
         told(k->spec.arg, err, k->n_told);
 }
 
-static void kill_op_end(struct kill_op *k, int err)
-{
-    loop_timer_cancel(k->control->host->loop, &k->timer);
-    ask_end(&k->ask);
-    kill_op_say_told(k, err);
-    kill_op_finish(k, err);
-}
-
 static void on_killed(struct ask *a, const struct session_killed *killed)
 {
     struct kill_op *k = CONTAINER_OF(a, struct kill_op, ask);
@@ -185,7 +176,7 @@ static void on_killed(struct ask *a, const struct session_killed *killed)
         memcpy(e->verb, killed->v[i].outcome.verb, sizeof(e->verb));
         kill_tally_add(k->tally, &killed->v[i].outcome);
     }
-    loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS + k->spec.grace_ms);
+    ask_wait(a, KILL_TIMEOUT_MS + k->spec.grace_ms);
     if (killed->is_told && !w->has_told) {
         w->has_told = true;
         k->n_told += killed->n_told;
@@ -193,18 +184,13 @@ static void on_killed(struct ask *a, const struct session_killed *killed)
         if (--k->n_telling == 0)
             kill_op_say_told(k, 0);
     }
-    if (killed->is_last && --k->n_waiting == 0)
-        kill_op_end(k, 0);
 }
 
-static void on_kill_timeout(struct loop_timer *t)
+static void on_kill_over(struct ask *a, int err)
 {
-    kill_op_end(CONTAINER_OF(t, struct kill_op, timer), -ERR_TIMEOUT);
-}
-
-static void on_kill_ask_end(struct ask *a)
-{
-    kill_op_end(CONTAINER_OF(a, struct kill_op, ask), -ERR_SHUTDOWN);
+    struct kill_op *k = CONTAINER_OF(a, struct kill_op, ask);
+    kill_op_say_told(k, err);
+    kill_op_finish(k, err);
 }
 
 static int kill_op_post(struct kill_op *k)
@@ -234,7 +220,7 @@ static int kill_op_post(struct kill_op *k)
         int err = worker_kill(k->control, w, &spec);
         if (err < 0)
             return err;
-        k->n_waiting++;
+        k->ask.n_waiting++;
         k->n_telling++;
     }
     return 0;
@@ -246,17 +232,16 @@ static int kill_op_tell(struct kill_op *k)
     k->order = calloc(k->n + 1, sizeof(*k->order));
     if (!k->workers || !k->order)
         return -ERR_NOMEM;
-    k->ask = (struct ask){.on_killed = on_killed, .on_end = on_kill_ask_end};
-    loop_timer_init(&k->timer, on_kill_timeout);
+    k->ask = (struct ask){.on_killed = on_killed, .on_over = on_kill_over};
     int err = ask_begin(k->control, &k->ask);
     if (err < 0)
         return err;
     err = kill_op_post(k);
-    if (k->n_waiting == 0) {
+    if (k->ask.n_waiting == 0) {
         ask_end(&k->ask);
         return err < 0 ? err : -ERR_NO_MATCH;
     }
-    loop_timer_set(k->control->host->loop, &k->timer, KILL_TIMEOUT_MS + k->spec.grace_ms);
+    ask_wait(&k->ask, KILL_TIMEOUT_MS + k->spec.grace_ms);
     return 0;
 }
 
@@ -374,11 +359,12 @@ static int kill_op_find(struct kill_op *k)
     uint64_t fields = SESSION_FIELD_BIT(SESSION_FIELD_ID) | SESSION_FIELD_BIT(SESSION_FIELD_USER) |
                       SESSION_FIELD_BIT(SESSION_FIELD_IP) | SESSION_FIELD_BIT(SESSION_FIELD_IDLE);
     const struct session_order order = {.by = SESSION_FIELD_IDLE, .is_descending = true};
-    const struct collect_spec find = {.filter = spec->filter,
-                                      .fields = spec->is_dry ? fields | BREAKDOWN_FIELDS : fields,
-                                      .is_sorted = spec->first_idle > 0,
-                                      .order = order,
-                                      .limit = spec->first_idle,
+    const struct collect_spec find = {.query.filter = spec->filter,
+                                      .query.fields =
+                                          spec->is_dry ? fields | BREAKDOWN_FIELDS : fields,
+                                      .query.is_sorted = spec->first_idle > 0,
+                                      .query.order = order,
+                                      .query.limit = spec->first_idle,
                                       .chunk = kill_op_chunk,
                                       .done = kill_op_found,
                                       .arg = k};

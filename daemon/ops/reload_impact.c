@@ -220,8 +220,8 @@ void reload_impact_count(struct control *c, struct reload_impact *i,
     int err = is_needed && !x ? -ERR_NOMEM : 0;
     if (x) {
         *x = (struct impact_count){c, i, done, arg};
-        const struct collect_spec spec = {.fields = BREAKDOWN_FIELDS |
-                                                    SESSION_FIELD_BIT(SESSION_FIELD_LISTENER),
+        const struct collect_spec spec = {.query.fields = BREAKDOWN_FIELDS |
+                                                          SESSION_FIELD_BIT(SESSION_FIELD_LISTENER),
                                           .chunk = impact_chunk,
                                           .done = impact_counted,
                                           .arg = x};

@@ -19,7 +19,6 @@ struct user_move_step {
     const struct user_move_plan *plan;
     char *user;
     struct kill_tally *tally;
-    size_t n_waiting;              /* workers */
     uint64_t held_ms, deadline_ms; /* monotonic */
     struct loop_timer timer;
     char *from_pool, *from, *from_host; /* with a plan that carries */
@@ -334,13 +333,13 @@ static void on_step_timer(struct loop_timer *t)
 
 /* ---- the hold ---- */
 
-static void on_step_held(struct ask *a, const struct session_killed *answer)
+static void on_step_held(struct ask *a, int err)
 {
     struct user_move_step *m = CONTAINER_OF(a, struct user_move_step, ask);
-    (void)answer;
-    if (--m->n_waiting > 0)
+    if (err < 0) {
+        m->is_over = true;
         return;
-    ask_end(a);
+    }
     m->is_held = true;
     loop_timer_cancel(m->control->host->loop, &m->timer);
     /* All workers hold the user: what the sessions tell of the mailbox is true from now on. */
@@ -354,13 +353,6 @@ static void on_step_held(struct ask *a, const struct session_killed *answer)
         user_move_step_end(m, -ERR_NOMEM, err_text(-ERR_NOMEM), false);
 }
 
-static void on_step_over(struct ask *a)
-{
-    struct user_move_step *m = CONTAINER_OF(a, struct user_move_step, ask);
-    ask_end(a);
-    m->is_over = true;
-}
-
 static int user_move_step_hold(struct user_move_step *m)
 {
     const struct engine_api *h = m->control->host;
@@ -372,7 +364,7 @@ static int user_move_step_hold(struct user_move_step *m)
     int err = 0;
     for (size_t w = 0; err == 0 && worker_next(m->control, &w); w++) {
         err = worker_hold(m->control, w, &spec);
-        m->n_waiting += err == 0;
+        m->ask.n_waiting += err == 0;
     }
     return err;
 }
@@ -391,7 +383,7 @@ int user_move_step_start(struct control *c, const struct user_move_plan *plan, c
     m->tally = kill_tally_new();
     m->held_ms = loop_now_ms(c->host->loop);
     m->deadline_ms = loop_now_ms(c->host->loop) + plan->timeout_ms;
-    m->ask = (struct ask){.on_killed = on_step_held, .on_end = on_step_over};
+    m->ask = (struct ask){.on_over = on_step_held};
     loop_timer_init(&m->timer, on_step_timer);
     if (!m->user || !m->tally || map_put(&c->moving, str_of(m->user), m, NULL) < 0) {
         kill_tally_unref(m->tally);

@@ -150,10 +150,11 @@ int user_place_find(struct control *c, const struct user_place_spec *spec)
     s->user = str_dup_c(spec->user);
     int err = s->user ? kill_filter_user(spec->user, &filter) : -ERR_NOMEM;
     if (err == 0) {
-        const struct collect_spec collect = {.filter = filter,
-                                             .fields = SESSION_FIELD_BIT(SESSION_FIELD_USER) |
-                                                       SESSION_FIELD_BIT(SESSION_FIELD_POOL) |
-                                                       SESSION_FIELD_BIT(SESSION_FIELD_BACKEND),
+        const struct collect_spec collect = {.query.filter = filter,
+                                             .query.fields =
+                                                 SESSION_FIELD_BIT(SESSION_FIELD_USER) |
+                                                 SESSION_FIELD_BIT(SESSION_FIELD_POOL) |
+                                                 SESSION_FIELD_BIT(SESSION_FIELD_BACKEND),
                                              .chunk = place_chunk,
                                              .done = place_collected,
                                              .arg = s};

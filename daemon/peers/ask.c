@@ -14,6 +14,12 @@ struct sessions {
     struct list asks;
 };
 
+static void ask_over(struct ask *a, int err)
+{
+    ask_end(a);
+    a->on_over(a, err);
+}
+
 int sessions_new(struct control *c, struct sessions **ret)
 {
     struct sessions *s = calloc(1, sizeof(*s));
@@ -29,12 +35,15 @@ void sessions_free(struct sessions *s)
 {
     if (!s)
         return;
-    while (!list_is_empty(&s->asks)) {
-        struct ask *a = LIST_ITEM(s->asks.next, struct ask, link);
-        a->on_end(a);
-    }
+    while (!list_is_empty(&s->asks))
+        ask_over(LIST_ITEM(s->asks.next, struct ask, link), -ERR_SHUTDOWN);
     map_fini(&s->by_number);
     free(s);
+}
+
+static void on_ask_timeout(struct loop_timer *t)
+{
+    ask_over(CONTAINER_OF(t, struct ask, timer), -ERR_TIMEOUT);
 }
 
 int ask_begin(struct control *c, struct ask *a)
@@ -42,10 +51,16 @@ int ask_begin(struct control *c, struct ask *a)
     a->control = c;
     a->number = rpc_next_number(&c->rpc);
     list_init(&a->link);
+    loop_timer_init(&a->timer, on_ask_timeout);
     int err = map_put(&c->sessions->by_number, map_key_u64(&a->number), a, NULL);
     if (err == 0)
         list_add_tail(&c->sessions->asks, &a->link);
     return err;
+}
+
+void ask_wait(struct ask *a, uint64_t ms)
+{
+    loop_timer_set(a->control->host->loop, &a->timer, ms);
 }
 
 struct ask *ask_find(struct control *c, uint64_t number)
@@ -66,6 +81,7 @@ struct ask *ask_after(struct control *c, struct ask *a)
 
 void ask_end(struct ask *a)
 {
+    loop_timer_cancel(a->control->host->loop, &a->timer);
     list_del(&a->link);
     (void)map_del(&a->control->sessions->by_number, map_key_u64(&a->number));
 }
@@ -88,6 +104,8 @@ void ask_deliver_killed(struct mail *m, void *owner)
     struct ask *a = ask_find(c, killed->number);
     if (a && a->on_killed)
         a->on_killed(a, killed);
+    if (a && killed->is_last && --a->n_waiting == 0)
+        ask_over(a, 0);
     free(killed);
 }
 
@@ -102,21 +120,18 @@ void sessions_wake(struct control *c, const char *user)
 
 struct ask_collect {
     struct ask ask;
-    struct collect_spec spec;
-    struct loop_timer timer;
+    bool (*chunk)(void *arg, struct session_chunk *chunk);
+    void (*done)(void *arg, int err, uint64_t seen, uint64_t matched);
+    void *arg;
     struct loop_deferred soon;
-    size_t n_waiting; /* workers that have not finished */
     uint64_t seen, matched;
 };
 
 static void collect_finish(struct ask_collect *c, int err)
 {
-    struct loop *l = c->ask.control->host->loop;
-    loop_timer_cancel(l, &c->timer);
     loop_undefer(&c->soon);
     ask_end(&c->ask);
-    c->spec.done(c->spec.arg, err, c->seen, c->matched);
-    filter_unref(c->spec.filter);
+    c->done(c->arg, err, c->seen, c->matched);
     free(c);
 }
 
@@ -136,20 +151,15 @@ static void on_collect_chunk(struct ask *a, struct session_chunk *chunk)
     if (is_last) {
         c->seen += chunk->seen;
         c->matched += chunk->matched;
-        c->n_waiting--;
+        a->n_waiting--;
     }
-    bool is_going_on = c->spec.chunk(c->spec.arg, chunk);
+    bool is_going_on = c->chunk(c->arg, chunk);
     if (!is_going_on)
         collect_abort(c, 0);
-    else if (c->n_waiting == 0)
+    else if (a->n_waiting == 0)
         collect_finish(c, 0);
     else if (!is_last && worker_query_next(a->control, worker, a->number, false) < 0)
         collect_abort(c, -ERR_NOMEM);
-}
-
-static void on_collect_timeout(struct loop_timer *t)
-{
-    collect_abort(CONTAINER_OF(t, struct ask_collect, timer), -ERR_TIMEOUT);
 }
 
 static void on_collect_soon(struct loop_deferred *d)
@@ -157,42 +167,36 @@ static void on_collect_soon(struct loop_deferred *d)
     collect_finish(CONTAINER_OF(d, struct ask_collect, soon), 0);
 }
 
-static void on_collect_end(struct ask *a)
+static void on_collect_over(struct ask *a, int err)
 {
-    collect_finish(CONTAINER_OF(a, struct ask_collect, ask), -ERR_SHUTDOWN);
+    struct ask_collect *c = CONTAINER_OF(a, struct ask_collect, ask);
+    if (err == -ERR_TIMEOUT)
+        collect_abort(c, err);
+    else
+        collect_finish(c, err);
 }
 
-static int collect_post(struct ask_collect *c, const struct collect_spec *spec)
+static int collect_post(struct ask_collect *c, const struct session_query_spec *asked)
 {
-    const struct engine_api *h = c->ask.control->host;
-    AUTO_FREE uint64_t *ids = spec->ids ? calloc(spec->n_ids + 1, sizeof(*ids)) : NULL;
-    struct session_query_spec q = {.number = c->ask.number,
-                                   .reply = loop_mailbox(h->loop),
-                                   .deliver = ask_deliver_chunk,
-                                   .filter = spec->filter,
-                                   .ids = ids,
-                                   .fields = spec->fields,
-                                   .is_grouped = spec->is_grouped,
-                                   .is_by_net = spec->is_by_net,
-                                   .group_by = spec->group_by,
-                                   .is_sorted = spec->is_sorted,
-                                   .is_keys = spec->is_keys,
-                                   .order = spec->order,
-                                   .after = spec->after,
-                                   .limit = spec->limit};
-    if (spec->ids && !ids)
+    AUTO_FREE uint64_t *ids = asked->ids ? calloc(asked->n_ids + 1, sizeof(*ids)) : NULL;
+    struct session_query_spec q = *asked;
+    q.number = c->ask.number;
+    q.reply = loop_mailbox(c->ask.control->host->loop);
+    q.deliver = ask_deliver_chunk;
+    q.ids = ids;
+    if (asked->ids && !ids)
         return -ERR_NOMEM;
     for (size_t w = 0; worker_next(c->ask.control, &w); w++) {
         q.n_ids = 0; /* those of this worker */
-        for (size_t i = 0; ids && i < spec->n_ids; i++)
-            if (worker_has(c->ask.control, w, spec->ids[i]))
-                ids[q.n_ids++] = spec->ids[i];
+        for (size_t i = 0; ids && i < asked->n_ids; i++)
+            if (worker_has(c->ask.control, w, asked->ids[i]))
+                ids[q.n_ids++] = asked->ids[i];
         if (ids && q.n_ids == 0)
             continue;
         int err = worker_query(c->ask.control, w, &q);
         if (err < 0)
             return err;
-        c->n_waiting++;
+        c->ask.n_waiting++;
     }
     return 0;
 }
@@ -202,29 +206,25 @@ int collect_start(struct control *control, const struct collect_spec *spec)
     struct ask_collect *c = calloc(1, sizeof(*c));
     if (!c)
         return -ERR_NOMEM;
-    c->spec = *spec;
-    c->spec.ids = NULL; /* theirs, as after */
-    c->spec.after = NULL;
-    c->ask = (struct ask){.on_chunk = on_collect_chunk, .on_end = on_collect_end};
-    loop_timer_init(&c->timer, on_collect_timeout);
+    c->ask = (struct ask){.on_chunk = on_collect_chunk, .on_over = on_collect_over};
+    c->chunk = spec->chunk;
+    c->done = spec->done;
+    c->arg = spec->arg;
     list_init(&c->soon.link);
     c->soon.fn = on_collect_soon;
     if (ask_begin(control, &c->ask) < 0) {
         free(c);
         return -ERR_NOMEM;
     }
-    if (c->spec.filter)
-        filter_ref(c->spec.filter);
-    if (collect_post(c, spec) < 0) {
+    if (collect_post(c, &spec->query) < 0) {
         /* Answers of the workers that were asked find nobody. */
         ask_end(&c->ask);
-        filter_unref(c->spec.filter);
         free(c);
         return -ERR_NOMEM;
     }
-    if (c->n_waiting == 0)
+    if (c->ask.n_waiting == 0)
         loop_again(control->host->loop, &c->soon);
     else
-        loop_timer_set(control->host->loop, &c->timer, COLLECT_TIMEOUT_MS);
+        ask_wait(&c->ask, COLLECT_TIMEOUT_MS);
     return 0;
 }

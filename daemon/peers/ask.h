@@ -13,24 +13,30 @@ int sessions_new(struct control *c, struct sessions **ret) NODISCARD;
 /* Ends what is under way: everybody who waits is answered. NULL is fine. */
 void sessions_free(struct sessions *s);
 
-/* Somebody who waits for mail of workers. Embed. */
+/* A question to workers, until each has given its last answer: the mail between the two. Embed. */
 struct ask {
     struct list link;
     struct control *control;
     uint64_t number;
-    void (*on_chunk)(struct ask *a, struct session_chunk *chunk); /* owns chunk */
-    void (*on_killed)(struct ask *a, const struct session_killed *killed);
-    /* The end of the control plane: answers and frees. */
-    void (*on_end)(struct ask *a);
+    size_t n_waiting;        /* workers whose last answer is to come; who asks one adds it */
+    struct loop_timer timer; /* see ask_wait */
+    void (*on_chunk)(struct ask *a, struct session_chunk *chunk);          /* owns chunk */
+    void (*on_killed)(struct ask *a, const struct session_killed *killed); /* may be NULL */
+    /* Once, unless ask_end comes first: 0 when none is waited for any more, -ERR_TIMEOUT,
+     * -ERR_SHUTDOWN at the end of the control plane: answers and frees. No mail arrives any more.
+     */
+    void (*on_over)(struct ask *a, int err);
 };
-/* Gives it a number under which mail finds it. -ERR_NOMEM. */
+/* Gives it a number under which mail finds it; the functions are set already. -ERR_NOMEM. */
 int ask_begin(struct control *c, struct ask *a) NODISCARD;
+/* It is over after so long, unless this is called again by then. */
+void ask_wait(struct ask *a, uint64_t ms);
 /* NULL when there is none. */
 struct ask *ask_find(struct control *c, uint64_t number);
 /* All of them, oldest first; NULL at the end. */
 struct ask *ask_first(struct control *c);
 struct ask *ask_after(struct control *c, struct ask *a);
-/* No mail arrives any more. */
+/* No mail arrives any more, and on_over is not called. */
 void ask_end(struct ask *a);
 /* For the deliver members of session_query_spec and session_kill_spec. */
 void ask_deliver_chunk(struct mail *chunk, void *owner);
@@ -38,16 +44,9 @@ void ask_deliver_killed(struct mail *killed, void *owner);
 
 /* Asks all workers at once. */
 struct collect_spec {
-    struct filter *filter; /* NULL = all; a reference is taken */
-    const uint64_t *ids;   /* only these, of each worker in this order; copied; NULL = all */
-    size_t n_ids;
-    uint64_t fields; /* as in session_query_spec, from here on */
-    bool is_grouped, is_by_net;
-    enum session_field group_by;
-    bool is_sorted, is_keys;
-    struct session_order order;
-    const struct session_key *after; /* copied */
-    size_t limit;                    /* of each worker */
+    /* Each worker is asked this, of the ids those that it has, and a limit is each one's. Number
+     * and reply are set here. */
+    struct session_query_spec query;
     /* Takes over a chunk; false = enough, no more comes but done. */
     bool (*chunk)(void *arg, struct session_chunk *chunk);
     /* Once, never within collect_start. err: 0, -ERR_TIMEOUT, -ERR_SHUTDOWN, -ERR_NOMEM. */

@@ -135,8 +135,9 @@ static int hear_ids(struct peer_engine *e, const json_t *m, enum peer_ask_kind k
     killed->number = a->number;
     killed->worker = (unsigned)peer_engine_worker(e, worker);
     killed->mail.fn = a->deliver;
+    killed->is_last = killed->is_last || kind != PEER_ASK_KILL; /* older engines do not say so */
     struct mailbox *reply = a->reply;
-    if (killed->is_last || kind != PEER_ASK_KILL)
+    if (killed->is_last)
         peer_ask_free(e, a);
     mailbox_post(reply, &killed->mail);
     return 0;

@@ -387,8 +387,8 @@ static int user_count_start(struct request *r, json_t *row, bool is_absent)
     int err = c ? kill_filter_user(request_text(r, "name"), &filter) : -ERR_NOMEM;
     if (err == 0) {
         *c = (struct user_count){.request = r, .row = row, .is_absent = is_absent};
-        const struct collect_spec spec = {.filter = filter,
-                                          .fields = SESSION_FIELD_BIT(SESSION_FIELD_USER),
+        const struct collect_spec spec = {.query.filter = filter,
+                                          .query.fields = SESSION_FIELD_BIT(SESSION_FIELD_USER),
                                           .chunk = user_count_chunk,
                                           .done = user_count_done,
                                           .arg = c};

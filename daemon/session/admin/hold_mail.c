@@ -46,6 +46,7 @@ int session_hold_post(struct mailbox *worker, const struct session_hold_spec *sp
     if (answer) {
         answer->mail.fn = spec->deliver;
         answer->number = spec->number;
+        answer->is_told = answer->is_last = true;
     }
     h->mail = (struct mail){.fn = on_hold, .drop = hold_mail_drop};
     h->is_on = spec->is_on;
