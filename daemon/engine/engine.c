@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/hash.h"
 #include "base/log/log.h"
+#include "engine/descriptors.h"
 #include "engine/engine_priv.h"
 #include "engine/wire.h"
 #include "io/crypto.h"
@@ -258,7 +259,9 @@ static int engine_make_snapshot(struct engine *e, struct config *c, char **ret_e
 
 static int engine_assemble(struct engine *e, struct config *c, struct delivery *d, char **ret_error)
 {
-    int err = engine_make_base(e, c, ret_error);
+    int err = descriptors_check(c, c->workers, ret_error);
+    if (err == 0)
+        err = engine_make_base(e, c, ret_error);
     engine_make_host(e);
     AUTO_FREE char *history = str_printf("%s.history", c->store.path);
     e->host.history_path = history;

@@ -6,6 +6,7 @@
 #include "base/cert_days.h"
 #include "base/clock.h"
 #include "base/log/log.h"
+#include "engine/descriptors.h"
 #include "engine/engine_priv.h"
 #include "io/tls/key_service.h"
 
@@ -221,6 +222,8 @@ int engine_publish_config(void *arg, struct snapshot *snapshot, char **ret_error
     struct delivery *d = engine_propose(e, NULL);
     bool is_late = e->is_stopping || e->is_quitting || handover_is_retired(e->handover);
     int err = is_late ? -ERR_SHUTDOWN : e->channel && !d ? -ERR_INTERNAL : 0;
+    if (err == 0)
+        err = descriptors_check(snapshot->config, e->n_workers, ret_error);
     if (err == 0)
         err = engine_listen_new(e, snapshot->config, d, ret_error);
     if (err == 0)

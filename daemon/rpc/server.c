@@ -58,12 +58,18 @@ static void pending_client_refuse(const struct pending_client *a, int err, const
               KV_U64("uid", a->peer.uid), KV_U64("pid", a->peer.pid), KV_STR("reason", text));
 }
 
+uint64_t server_spare_fds(uint64_t limit)
+{
+    uint64_t part = limit / SERVER_SPARE_PART;
+    return part < SERVER_SPARE_FDS ? part : SERVER_SPARE_FDS;
+}
+
 /* NULL: there is room; else what there is none of. The kernel gives the lowest number that is free:
  * all below are in use. */
 static const char *pending_client_lacks(const struct pending_client *a)
 {
-    uint64_t max = process_max_fds(), part = max / SERVER_SPARE_PART;
-    if ((uint64_t)a->fd + (part < SERVER_SPARE_FDS ? part : SERVER_SPARE_FDS) >= max)
+    uint64_t max = process_max_fds();
+    if ((uint64_t)a->fd + server_spare_fds(max) >= max)
         return "the daemon has no descriptors left for clients of this socket";
     if (!a->section)
         return NULL;

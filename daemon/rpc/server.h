@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 
@@ -23,5 +24,8 @@ int server_relisten(struct server *s, int fd, const char *path) NODISCARD;
 void server_retire(struct server *s);
 /* No client of a closed socket is left. */
 bool server_has_no_clients(const struct server *s);
+/* Under a limit of so many descriptors the last ones are not for clients of control sockets: how
+ * many. Thread: any. */
+uint64_t server_spare_fds(uint64_t limit);
 /* Connected clients that have a role. */
 size_t server_clients(const struct server *s);

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: ISC
 """Clients that take every descriptor there is: who was accepted gets its backend, operators get in, nothing spins, and new clients
 come in again when others have gone."""
+import re
 import resource
 import socket
+import subprocess
 import time
 
 import pytest
@@ -34,16 +36,40 @@ def crowd(p, count):
     return [socket.create_connection((p.host, p.ports["imap"]), timeout=5) for _ in range(count)]
 
 
-def test_operators_get_in_where_there_are_few(attacked):
-    """Of 96 descriptors some are for them; a fixed number that is left for others would be all."""
+@pytest.mark.parametrize("limit", [96, 128, 256])
+def test_operators_get_in_where_there_are_few(attacked, limit):
+    """Also when each client that got in has its backend's connection, too, and an edit has to be stored."""
     p = attacked(start=False)
-    p.wrapper = ["prlimit", "--nofile=96:96"]
+    p.wrapper = ["prlimit", f"--nofile={limit}:{limit}"]
     p.start()
-    clients = crowd(p, 96)
+    p.add_user(USER, PASSWORD)
+    clients = crowd(p, limit)
     wait.until(lambda: p.ctl("system", "status")["state"] == "full", "the limit")
-    assert p.ctl("session", "list")
+    count = p.ctl("system", "status")["sessions"]
+    for c in clients[:count]:
+        c.settimeout(30)
+        assert c.recv(200).startswith(b"* OK")
+        c.sendall(f'a LOGIN "{USER}" "{PASSWORD}"\r\n'.encode())
+    for c in clients[:count]:
+        assert c.recv(1000).startswith(b"a OK")
+    assert len(p.ctl("session", "list")) == count
+    p.add_user("late@example.org", PASSWORD)
+    assert p.ctl("config", "reload") == []
     for c in clients:
         c.close()
+
+
+def test_too_few_for_anybody(attacked):
+    """Whoever starts it hears how many it needs; with so many it starts."""
+    p = attacked(start=False)
+    said = subprocess.run(["prlimit", "--nofile=64:64", p.program, "-c", p.config], capture_output=True, text=True, timeout=60)
+    assert said.returncode == 71
+    needed = int(re.search(r"64 file descriptors are too few: this configuration needs (\d+)", said.stderr).group(1))
+    said = subprocess.run(["prlimit", f"--nofile={needed - 1}:{needed - 1}", p.program, "-c", p.config], capture_output=True, text=True, timeout=60)
+    assert said.returncode == 71
+    p.wrapper = ["prlimit", f"--nofile={needed}:{needed}"]
+    p.start()
+    assert p.ctl("session", "list") == []
 
 
 def test_crowd_takes_all_descriptors(small):

@@ -32,6 +32,9 @@ static void test_share(void **state)
         {2 * reserve, &c, 4, reserve / 2},
         {2 * reserve - 2, &c, 4, (reserve - 1) / 2}, /* from here on half and half */
         {256, &c, 4, 64},
+        {128, &none, 2, (128 - 72) / 2},
+        {72, &none, 2, 3}, /* what is for others never becomes sessions' */
+        {64, &none, 2, 1},
         {1024, &none, 2, (1024 - 64 - 32) / 2},
         {3, &none, 2, 1},
         {0, &none, 2, 1},
@@ -43,10 +46,24 @@ static void test_share(void **state)
             cases[i].sessions);
 }
 
+static void test_needed(void **state)
+{
+    (void)state;
+    static const struct config none;
+    for (size_t workers = 1; workers < 300; workers = workers * 3 / 2 + 1) {
+        uint64_t needed = descriptors_needed(&none, workers);
+        assert_in_range(descriptors_sessions_max(needed, &none, workers), 8, 9);
+        assert_in_range(descriptors_sessions_max(needed - 1, &none, workers), 1, 8);
+    }
+    assert_int_equal(descriptors_needed(&none, 2),
+                     82); /* 56, 16 for sessions, an eighth of it all */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_share),
+        cmocka_unit_test(test_needed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
