@@ -138,7 +138,8 @@ def test_second_daemon_with_the_same_store(proxy, folder):
     wait.until(proxy.is_ready, "an engine after one that died")
     assert_refused()
     assert len(locks_of(proxy.process.child.pid)) == 1
-    assert locks_of(proxy.engine_pid()) == []
+    if os.geteuid() == 0:  # what an engine has open nobody else may see
+        assert locks_of(proxy.engine_pid()) == []
 
     proxy.process.child.kill()
     proxy.process.child.wait(20)
