@@ -20,9 +20,27 @@
 #include "supervisor/supervisor_priv.h"
 #include "supervisor_case.h"
 
-static const char text[] =
-    "state_dir = \"/tmp\";\nrun_dir = \"/tmp\";\nshutdown_timeout = \"2s\";\n";
+static char folder[] = "/tmp/mailproxy-engines-XXXXXX"; /* of this run: its store is locked */
+static char text[160];
 static struct supervisor s;
+
+static int make_folder(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    snprintf(text, sizeof(text),
+             "state_dir = \"%s\";\nrun_dir = \"%s\";\nshutdown_timeout = \"2s\";\n", folder,
+             folder);
+    return 0;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    AUTO_FREE char *lock = str_printf("%s/mailproxy.db" STORE_LOCK_SUFFIX, folder);
+    return lock && unlink(lock) == 0 && rmdir(folder) == 0 ? 0 : -1;
+}
 
 static int setup(void **state)
 {
@@ -320,5 +338,5 @@ int main(int argc, char **argv)
     sigprocmask(SIG_BLOCK, &set, NULL); /* an engine is born with it: see process_start_engine */
     if (argc > 1 && strcmp(argv[1], "--engine") == 0)
         return sigwait(&set, &number);
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
