@@ -480,7 +480,11 @@ static void on_fleet_tick(struct loop_timer *t)
         loop_now_ms(f->control->host->loop) >= f->next_heartbeat_ms)
         fleet_send_heartbeat(f);
     fleet_look_for_trouble(f);
-    loop_timer_set(f->control->host->loop, &f->tick, FLEET_TICK_MS);
+    /* Heartbeats keep their time: others judge by it. */
+    uint64_t now = loop_now_ms(f->control->host->loop);
+    uint64_t due_ms = f->next_heartbeat_ms > now ? f->next_heartbeat_ms - now : FLEET_TICK_MS;
+    loop_timer_set(f->control->host->loop, &f->tick,
+                   due_ms < FLEET_TICK_MS ? due_ms : FLEET_TICK_MS);
 }
 
 static void on_fleet_changed(void *arg, bool is_up)

@@ -4,7 +4,9 @@ import itertools
 import os
 import random
 import re
+import signal
 import threading
+import time
 
 import pytest
 from harness import prometheus, redis, wait
@@ -353,6 +355,34 @@ def counted(store):
         return int(store.cli("EVAL", script, "0"))
     except (AssertionError, ValueError):
         return -1
+
+
+def test_nobody_dies_while_the_store_pauses(servers, make_node, store):
+    """A pause that is longer than a lease ends nobody's: the sessions of the others count, and keep their users where they are."""
+    lease = 1.5
+    more = {"fleet": {"retention": "0s", "timeout": "5s"}, "limits": {"sessions_per_user": 2}}
+    nodes = [make_node(f"n{i}", store=store, **more) for i in range(2)]
+    engine = nodes[0].engine_pid()
+    users = [f"p{i}@example.org" for i in range(12)]
+    clients = servers.log_in(*(at(nodes[0], user) for user in users))
+    full = servers.log_in(*(at(nodes[0], "full@example.org") for _ in range(2)))
+    assert all(c.is_in for c in clients + full)
+    store.stop()
+    os.kill(engine, signal.SIGSTOP)  # it is not the first to say that it lives
+    try:
+        later = [servers.log_in_later(*at(nodes[1], user)) for user in [*users, "full@example.org"]]
+        wait.until(lambda: len(nodes[1].sessions("state=pin")) == len(later), "logins that ask the store")
+        time.sleep(lease + 0.5)
+        store.cont()
+        others = [login.result(30) for login in later]
+        assert "[LIMIT]" in others.pop().answer
+        assert all(c.is_in for c in others)
+        third = servers.log_in(*(at(nodes[1], "full@example.org") for _ in range(2)))  # a heartbeat of this node has come by now
+        assert not any(c.is_in for c in third)
+    finally:
+        os.kill(engine, signal.SIGCONT)
+    assert servers.mistakes == [] and [user for user in users if len(servers.where(user)) != 1] == []
+    assert sum(servers.users[user].total() for user in users) == 2 * len(users)
 
 
 def test_flushed(servers, nodes, patient):

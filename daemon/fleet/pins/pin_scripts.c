@@ -2,6 +2,8 @@
 /* The scripts of pins, in Lua 5.1 as Redis and Valkey run it. */
 #include "fleet/pins/pin_scripts.h"
 
+#include "fleet/pins/lease.h"
+
 /* The store's clock in ms, the parts of a pin, and whether a holder is alive. */
 #define LUA_NOW                                                                                    \
     "local t = redis.call('TIME')\n"                                                               \
@@ -19,11 +21,11 @@
     "end\n"
 
 struct redis_script pin_script_ask = {
-    .text = LUA_NOW LUA_PIN
+    .text = LUA_NOW LUA_PIN LUA_LEASE
     "local user, nodes, epoch = KEYS[1], KEYS[2], redis.call('GET', KEYS[3]) or ''\n"
     "local holder, pool, proposal, avoid = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\n"
     "local max, retention, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7]\n"
-    "local alive_since, known = now - tonumber(ARGV[8]), tonumber(ARGV[9])\n"
+    "local since, known = alive_since(nodes, now, tonumber(ARGV[8])), tonumber(ARGV[9])\n"
     "local counted = ARGV[10]:find('c') and 1 or 0\n"
     "local fixed, strict = ARGV[10]:find('f'), ARGV[10]:find('s')\n"
     /* Sessions of who is alive; the others' counts go. The asking one lives. */
@@ -33,7 +35,7 @@ struct redis_script pin_script_ask = {
     "  local by, where = all[i]:match('^h:(.*):(.-)$')\n"
     "  if by and is_alive[by] == nil then\n"
     "    local heartbeat = redis.call('ZSCORE', nodes, by)\n"
-    "    is_alive[by] = heartbeat and tonumber(heartbeat) > alive_since or false\n"
+    "    is_alive[by] = heartbeat and tonumber(heartbeat) > since or false\n"
     "  end\n"
     "  if by and is_alive[by] then\n"
     "    total = total + all[i + 1]\n"
@@ -117,14 +119,15 @@ struct redis_script pin_script_claim = {
     "return {status, backend, gen}\n"};
 
 struct redis_script pin_script_show = {
-    .text = LUA_NOW LUA_PIN
-    "local user, nodes, alive_since = KEYS[1], KEYS[2], now - tonumber(ARGV[1])\n"
+    .text = LUA_NOW LUA_PIN LUA_LEASE
+    "local user, nodes = KEYS[1], KEYS[2]\n"
+    "local since = alive_since(nodes, now, tonumber(ARGV[1]))\n"
     "local found, all = {}, redis.call('HGETALL', user)\n"
     "for i = 1, #all, 2 do\n"
     "  local by, where = all[i]:match('^h:(.*):(.-)$')\n"
     "  local pool = all[i]:match('^p:(.*)$')\n"
     "  local heartbeat = by and redis.call('ZSCORE', nodes, by)\n"
-    "  if heartbeat and tonumber(heartbeat) > alive_since then\n"
+    "  if heartbeat and tonumber(heartbeat) > since then\n"
     "    found[#found + 1] = table.concat({'h', where, by, all[i + 1]}, '\\31')\n"
     "  elseif pool then\n"
     "    local backend, gen, touched, source = read_pin(all[i + 1])\n"

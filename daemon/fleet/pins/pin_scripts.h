@@ -4,8 +4,7 @@
  *   p:POOL          backend, generation, time of the last change (ms) and source, by US (0x1f);
  *                   then "u" while no login has succeeded there
  *   h:HOLDER:POOL   sessions of an engine
- * A holder is an engine, "node#incarnation"; it is alive when its score in the set of nodes, the
- * time of its last heartbeat, is younger than the lease. */
+ * A holder is an engine, "node#incarnation"; lease.h says when it is alive. */
 #pragma once
 
 #include "io/redis/redis.h"

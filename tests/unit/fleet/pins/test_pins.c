@@ -151,6 +151,36 @@ static void test_dead_holder(void **state)
     redis_case_end(k);
 }
 
+/* Where nobody could say for a while that it lives, the store was away, and nobody has died. */
+static void test_gap(void **state)
+{
+    (void)state;
+    struct redis_case *k = redis_case_begin();
+    struct pins_request q = request("b1");
+    q.max_sessions = 1;
+    ask(k, 0, &q);
+    struct pin_backend *a = said.a.held;
+    uint64_t then = clock_wall_ms() - 2 * CASE_LEASE_MS;
+    const uint64_t ages[CASE_ENGINES] = {CASE_LEASE_MS * 2 / 5, 0, CASE_LEASE_MS + 1000};
+    for (size_t i = 0; i < CASE_ENGINES; i++)
+        freeReplyObject(redis_say(k, "ZADD %s %llu %s", k->engines[i].shared->nodes,
+                                  (unsigned long long)(then - ages[i]),
+                                  k->engines[i].shared->holder));
+    ask(k, 1, &q);
+    assert_int_equal(said.a.verdict, PINS_LIMIT);
+    assert_int_equal(sessions_of(k, 0), 1);
+    /* One that had died before has. */
+    leave(k, 0, a);
+    ask(k, 2, &q);
+    struct pin_backend *c = said.a.held;
+    assert_int_equal(sessions_of(k, 2), 1);
+    ask(k, 1, &q);
+    assert_int_equal(said.a.verdict, PINS_HERE);
+    leave(k, 1, said.a.held);
+    leave(k, 2, c);
+    redis_case_end(k);
+}
+
 static void test_avoid(void **state)
 {
     (void)state;
@@ -392,13 +422,13 @@ static void test_nonsense(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_backend),   cmocka_unit_test(test_retention),
-        cmocka_unit_test(test_dead_holder),   cmocka_unit_test(test_avoid),
-        cmocka_unit_test(test_fixed),         cmocka_unit_test(test_void),
-        cmocka_unit_test(test_cancelled),     cmocka_unit_test(test_flushed),
-        cmocka_unit_test(test_without_store), cmocka_unit_test(test_silent_store),
-        cmocka_unit_test(test_reconfigured),  cmocka_unit_test(test_nonsense),
-        cmocka_unit_test(test_epoch),
+        cmocka_unit_test(test_one_backend),  cmocka_unit_test(test_retention),
+        cmocka_unit_test(test_dead_holder),  cmocka_unit_test(test_gap),
+        cmocka_unit_test(test_avoid),        cmocka_unit_test(test_fixed),
+        cmocka_unit_test(test_void),         cmocka_unit_test(test_cancelled),
+        cmocka_unit_test(test_flushed),      cmocka_unit_test(test_without_store),
+        cmocka_unit_test(test_silent_store), cmocka_unit_test(test_reconfigured),
+        cmocka_unit_test(test_nonsense),     cmocka_unit_test(test_epoch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
