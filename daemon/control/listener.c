@@ -138,15 +138,13 @@ static int pause_run(struct work *w)
     const char *name = request_text(w->request, "name");
     if (!p->is_changed || p->is_temporary)
         return 0;
-    AUTO_FREE char *text = json_dumps(p->row, JSON_COMPACT);
-    int err = !text ? -ERR_NOMEM
-              : p->is_paused
-                  ? store_runtime_put(store, LISTENER_PAUSE_KIND, name, text, clock_wall_ms())
-                  : store_runtime_remove(store, LISTENER_PAUSE_KIND, name);
-    if (err < 0 && err != -ERR_NOT_FOUND)
+    AUTO_FREE char *text = p->is_paused ? json_dumps(p->row, JSON_COMPACT) : NULL;
+    int err = p->is_paused && !text ? -ERR_NOMEM
+                                    : store_runtime_set(store, LISTENER_PAUSE_KIND, name, text);
+    if (err < 0)
         w->error = str_printf("%s: nothing was changed; until_restart changes it without the store",
                               err_text(err));
-    return err == -ERR_NOT_FOUND ? 0 : err;
+    return err;
 }
 
 static int pause_start(struct work *w)

@@ -71,7 +71,7 @@ static int forget_run(struct work *w)
     case FORGET_MARK:
         break;
     }
-    return store_runtime_put(x->exchange->store, MARK_KIND, MARK_NAME, x->mark, clock_wall_ms());
+    return store_runtime_set(x->exchange->store, MARK_KIND, MARK_NAME, x->mark);
 }
 
 static void forget_fini(struct work *w)

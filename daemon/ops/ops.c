@@ -125,11 +125,7 @@ struct op_write {
 static int op_write_run(struct work *w)
 {
     const struct op_write *x = CONTAINER_OF(w, struct op_write, work);
-    struct store *store = work_control(w)->host->store;
-    if (x->json)
-        return store_runtime_put(store, OPS_KIND, x->name, x->json, clock_wall_ms());
-    int err = store_runtime_remove(store, OPS_KIND, x->name);
-    return err == -ERR_NOT_FOUND ? 0 : err;
+    return store_runtime_set(work_control(w)->host->store, OPS_KIND, x->name, x->json);
 }
 
 struct op *op_of_id(const struct ops *o, uint64_t id)

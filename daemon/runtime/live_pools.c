@@ -2,7 +2,6 @@
 /* Pools changed while the proxy runs: the store, the file that catches up, and what is told. */
 #include "runtime/live_pools.h"
 
-#include "base/clock.h"
 #include "base/log/log.h"
 #include "runtime/config_rows.h"
 #include "runtime/state.h"
@@ -106,14 +105,10 @@ int live_pools_load(struct live_pools *p, const struct engine_api *host)
 int live_pools_store(struct store *store, const struct pool_changes *list, const char *name)
 {
     const struct pool_change *ch = pool_changes_find(list, name);
-    if (!ch) {
-        int err = store_runtime_remove(store, POOLS_KIND, name);
-        return err == -ERR_NOT_FOUND ? 0 : err;
-    }
-    json_t *v = pool_change_json(ch);
-    AUTO_FREE char *text = json_dumps(v, JSON_COMPACT);
+    json_t *v = ch ? pool_change_json(ch) : NULL;
+    AUTO_FREE char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
     json_decref(v);
-    return text ? store_runtime_put(store, POOLS_KIND, name, text, clock_wall_ms()) : -ERR_NOMEM;
+    return ch && !text ? -ERR_NOMEM : store_runtime_set(store, POOLS_KIND, name, text);
 }
 
 /* ---- in force ---- */

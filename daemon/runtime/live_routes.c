@@ -2,7 +2,6 @@
 /* Changing the routes while the proxy runs. */
 #include "runtime/live_routes.h"
 
-#include "base/clock.h"
 #include "base/log/log.h"
 #include "proto/registry/registry.h"
 #include "runtime/config_rows.h"
@@ -137,15 +136,11 @@ static int routes_change_start(struct work *w)
 static int change_store(const struct route_change *ch)
 {
     struct store *store = work_control(&ch->work)->host->store;
-    if (!ch->next) {
-        int err = store_runtime_remove(store, ROUTES_KIND, ROUTES_NAME);
-        return err == -ERR_NOT_FOUND ? 0 : err;
-    }
-    json_t *list = live_routes_json(ch->next);
-    AUTO_FREE char *text = json_dumps(list, JSON_COMPACT);
+    json_t *list = ch->next ? live_routes_json(ch->next) : NULL;
+    AUTO_FREE char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
     json_decref(list);
-    return text ? store_runtime_put(store, ROUTES_KIND, ROUTES_NAME, text, clock_wall_ms())
-                : -ERR_NOMEM;
+    return ch->next && !text ? -ERR_NOMEM
+                             : store_runtime_set(store, ROUTES_KIND, ROUTES_NAME, text);
 }
 
 static int routes_change_run(struct work *w)

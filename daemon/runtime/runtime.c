@@ -2,7 +2,6 @@
 /* The runtime layer: edits of backends in memory and in the store. */
 #include "runtime/runtime.h"
 
-#include "base/clock.h"
 #include "base/log/log.h"
 #include "runtime/state.h"
 
@@ -209,14 +208,11 @@ static int edit_store(const struct runtime_edit *e, struct store *store)
     AUTO_FREE char *name = str_printf("%s/%s", e->edit.pool, e->edit.name);
     if (!name)
         return -ERR_NOMEM;
-    if (runtime_edit_is_empty(e)) {
-        int err = store_runtime_remove(store, RUNTIME_KIND, name);
-        return err == -ERR_NOT_FOUND ? 0 : err;
-    }
-    json_t *v = runtime_edit_json(e);
+    bool is_kept = !runtime_edit_is_empty(e);
+    json_t *v = is_kept ? runtime_edit_json(e) : NULL;
     AUTO_FREE char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
     json_decref(v);
-    return text ? store_runtime_put(store, RUNTIME_KIND, name, text, clock_wall_ms()) : -ERR_NOMEM;
+    return is_kept && !text ? -ERR_NOMEM : store_runtime_set(store, RUNTIME_KIND, name, text);
 }
 
 int runtime_stage_store(struct runtime_stage *s, struct store *store)

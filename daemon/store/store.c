@@ -3,6 +3,7 @@
 #include "store/store.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "store/store_ops.h"
 
 static const struct store_ops *const kinds[] = {&store_sqlite_ops};
@@ -91,6 +92,14 @@ int store_runtime_put(struct store *s, const char *kind, const char *name, const
 int store_runtime_remove(struct store *s, const char *kind, const char *name)
 {
     return s->ops->runtime_remove(s, kind, name);
+}
+
+int store_runtime_set(struct store *s, const char *kind, const char *name, const char *json)
+{
+    if (json)
+        return store_runtime_put(s, kind, name, json, clock_wall_ms());
+    int err = store_runtime_remove(s, kind, name);
+    return err == -ERR_NOT_FOUND ? 0 : err;
 }
 
 int store_runtime_each(struct store *s,

@@ -129,6 +129,9 @@ int store_user_logins(struct store *s, const struct store_login *v, size_t n) NO
 int store_runtime_put(struct store *s, const char *kind, const char *name, const char *json,
                       uint64_t now_ms) NODISCARD;
 int store_runtime_remove(struct store *s, const char *kind, const char *name) NODISCARD;
+/* As it is from now on: puts it, or removes it (NULL), which is fine where there is none. */
+int store_runtime_set(struct store *s, const char *kind, const char *name,
+                      const char *json) NODISCARD;
 int store_runtime_each(struct store *s,
                        bool (*fn)(void *arg, const char *kind, const char *name, const char *json,
                                   uint64_t at_ms),

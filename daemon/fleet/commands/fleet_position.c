@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* How far the commands of a fleet were taken, in the store of this node: after a restart those that
  * came meanwhile are taken, and none twice. */
-#include "base/clock.h"
 #include "base/log/log.h"
 #include "fleet/commands/fleet_run_priv.h"
 #include "rpc/work.h"
@@ -51,7 +50,7 @@ int fleet_position_load(struct fleet_runs *f)
 static int position_run(struct work *w)
 {
     struct position_work *p = CONTAINER_OF(w, struct position_work, work);
-    return store_runtime_put(p->store, POSITION_KIND, POSITION_NAME, p->json, clock_wall_ms());
+    return store_runtime_set(p->store, POSITION_KIND, POSITION_NAME, p->json);
 }
 
 static void position_done(struct work *w)
@@ -115,8 +114,7 @@ void fleet_position_fini(struct fleet_runs *f)
     AUTO_FREE char *json = is_wanted ? position_text(f) : NULL;
     if (!json)
         return;
-    int err = store_runtime_put(f->control->host->store, POSITION_KIND, POSITION_NAME, json,
-                                clock_wall_ms());
+    int err = store_runtime_set(f->control->host->store, POSITION_KIND, POSITION_NAME, json);
     if (err < 0)
         LOG_EVENT(LOG_LEVEL_ERROR, "fleet-position-not-stored", KV_ERR("error", err));
 }

@@ -98,10 +98,7 @@ static char *queued_text(const struct queued *q)
 static int queued_run(struct work *w)
 {
     struct queued_work *x = CONTAINER_OF(w, struct queued_work, work);
-    if (x->json)
-        return store_runtime_put(x->store, QUEUE_KIND, x->row, x->json, clock_wall_ms());
-    int err = store_runtime_remove(x->store, QUEUE_KIND, x->row);
-    return err == -ERR_NOT_FOUND ? 0 : err;
+    return store_runtime_set(x->store, QUEUE_KIND, x->row, x->json);
 }
 
 static void queued_done(struct work *w)
@@ -462,10 +459,9 @@ void fleet_queue_fini(struct fleet_runs *f)
         struct queued *q = LIST_ITEM(it, struct queued, link);
         if (q->is_dirty) { /* its work has not had its turn, and will not have it */
             AUTO_FREE char *json = q->is_over ? NULL : queued_text(q);
-            int err = json ? store_runtime_put(store, QUEUE_KIND, q->row, json, clock_wall_ms())
-                      : q->is_over ? store_runtime_remove(store, QUEUE_KIND, q->row)
-                                   : -ERR_NOMEM;
-            if (err < 0 && err != -ERR_NOT_FOUND)
+            int err = json || q->is_over ? store_runtime_set(store, QUEUE_KIND, q->row, json)
+                                         : -ERR_NOMEM;
+            if (err < 0)
                 LOG_EVENT(LOG_LEVEL_ERROR, "fleet-command-not-stored", KV_ERR("error", err));
         }
         list_del(&q->link);

@@ -88,14 +88,8 @@ static int change_write(struct store *store, const struct rule_change *x)
 {
     char name[LIMIT_TARGET_TEXT_MAX];
     limit_target_format(name, &x->subject);
-    if (!x->json) {
-        int gone = store_runtime_remove(store, x->kind, name);
-        return gone == -ERR_NOT_FOUND ? 0 : gone;
-    }
-    int err = store_runtime_put(store, x->kind, name, x->json, clock_wall_ms());
-    if (err == 0 && x->audit)
-        err = change_audit(store, name, x);
-    return err;
+    int err = store_runtime_set(store, x->kind, name, x->json);
+    return err == 0 && x->json && x->audit ? change_audit(store, name, x) : err;
 }
 
 static int rule_batch_run(struct work *w)

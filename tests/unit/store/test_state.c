@@ -49,6 +49,12 @@ static void test_runtime(void **state)
     store_case_close();
     store_case_open();
     runtime_is(0, "backend main/b1 [] 4;pool main {} 1;");
+    for (int i = 0; i < 2; i++) /* the second finds nothing to remove */
+        assert_int_equal(store_runtime_set(store_case.store, "pool", "main", NULL), 0);
+    assert_int_equal(store_runtime_set(store_case.store, "backend", "main/b1", NULL), 0);
+    assert_int_equal(store_runtime_set(store_case.store, "pool", "main", "{}"), 0);
+    assert_int_equal(store_runtime_set(store_case.store, "pool", "main", NULL), 0);
+    runtime_is(0, "");
 }
 
 /* ---- audit ---- */
