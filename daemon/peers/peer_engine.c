@@ -54,22 +54,16 @@ void peer_ask_free(struct peer_engine *e, struct peer_ask *a)
 
 /* ---- ends without an answer ---- */
 
-static void peer_chunk_drop(struct mail *m)
-{
-    session_chunk_free(CONTAINER_OF(m, struct session_chunk, mail));
-}
-
 /* Without memory there is no answer, and who waits for it gives up in time. */
 void peer_ask_fail(enum peer_ask_kind kind, uint64_t number, size_t worker, struct mailbox *reply,
                    void (*deliver)(struct mail *m, void *owner))
 {
     if (!reply)
         return;
-    struct session_chunk *c = kind == PEER_ASK_QUERY ? calloc(1, sizeof(*c)) : NULL;
+    struct session_chunk *c = kind == PEER_ASK_QUERY ? session_chunk_new(0, 0) : NULL;
     struct session_killed *k = kind == PEER_ASK_QUERY ? NULL : calloc(1, sizeof(*k));
     if (c) {
         c->mail.fn = deliver;
-        c->mail.drop = peer_chunk_drop;
         c->number = number;
         c->worker = (unsigned)worker;
         c->is_last = true;

@@ -36,11 +36,9 @@ static void served_free(struct peer_serve *s, struct served *v)
     free(v);
 }
 
-static struct served *served_of(struct control *c, uint64_t number, enum served_kind kind)
+static struct served *served_of(struct control *c, uint64_t number)
 {
-    struct served *v =
-        c && c->peer_serve ? map_get(&c->peer_serve->by_number, map_key_u64(&number)) : NULL;
-    return v && v->kind == kind ? v : NULL;
+    return c && c->peer_serve ? map_get(&c->peer_serve->by_number, map_key_u64(&number)) : NULL;
 }
 
 /* ---- answers of workers ---- */
@@ -57,7 +55,7 @@ static void on_served_chunk(struct mail *m, void *owner)
 {
     struct session_chunk *chunk = CONTAINER_OF(m, struct session_chunk, mail);
     struct control *c = control_of(owner);
-    struct served *v = served_of(c, chunk->number, SERVED_QUERY);
+    struct served *v = served_of(c, chunk->number);
     AUTO_BUF text = BUF_INIT;
     if (v) {
         int err = session_chunk_append(&text, chunk, v->theirs);
@@ -72,36 +70,22 @@ static void on_served_killed(struct mail *m, void *owner)
 {
     struct session_killed *killed = CONTAINER_OF(m, struct session_killed, mail);
     struct control *c = control_of(owner);
-    struct served *v = served_of(c, killed->number, SERVED_KILL);
+    struct served *v = served_of(c, killed->number);
     AUTO_BUF text = BUF_INIT;
     if (v) {
         int err = session_killed_append(&text, killed, v->theirs);
-        served_send(v, "killed", err, &text);
+        served_send(v, v->kind == SERVED_HOLD ? "held" : "killed", err, &text);
         if (killed->is_last)
             served_free(c->peer_serve, v);
     }
     free(killed);
 }
 
-static void on_served_held(struct mail *m, void *owner)
-{
-    struct session_killed *held = CONTAINER_OF(m, struct session_killed, mail);
-    struct control *c = control_of(owner);
-    struct served *v = served_of(c, held->number, SERVED_HOLD);
-    AUTO_BUF text = BUF_INIT;
-    if (v) {
-        int err = session_killed_append(&text, held, v->theirs);
-        served_send(v, "held", err, &text);
-        served_free(c->peer_serve, v);
-    }
-    free(held);
-}
-
 static void on_served_event(struct mail *m, void *owner)
 {
     struct session_trace_event *e = CONTAINER_OF(m, struct session_trace_event, mail);
     struct control *c = control_of(owner);
-    struct served *v = served_of(c, e->number, SERVED_TRACE);
+    struct served *v = served_of(c, e->number);
     AUTO_BUF text = BUF_INIT;
     if (v)
         served_send(v, "traced", session_trace_event_append(&text, e, v->theirs), &text);
@@ -217,7 +201,7 @@ int peer_serve_hold(struct peer_serve *s, struct peer_engine *e, const json_t *m
         return err;
     spec.number = v->number;
     spec.reply = loop_mailbox(s->control->host->loop);
-    spec.deliver = on_served_held;
+    spec.deliver = on_served_killed;
     err = session_hold_post(served_mailbox(s, v->worker), &spec);
     if (err < 0)
         served_free(s, v);

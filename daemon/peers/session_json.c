@@ -327,11 +327,6 @@ int session_chunk_append(struct buf *out, const struct session_chunk *c, uint64_
     return err == 0 ? buf_append_char(out, '}') : err;
 }
 
-static void rows_chunk_drop(struct mail *m)
-{
-    session_chunk_free(CONTAINER_OF(m, struct session_chunk, mail));
-}
-
 static int chunk_read_keys(struct session_chunk *c, const json_t *keys, unsigned start)
 {
     for (size_t i = 0; i < json_array_size(keys); i++) {
@@ -354,17 +349,14 @@ int session_chunk_read(const json_t *m, unsigned start, struct session_chunk **r
     size_t n = json_array_size(rows), n_keys = json_array_size(keys);
     if (n > SESSION_SORT_MAX || n_keys > SESSION_SORT_MAX)
         return -ERR_PROTOCOL;
-    struct session_chunk *c = calloc(1, sizeof(*c));
+    struct session_chunk *c = session_chunk_new(n, n_keys);
     if (!c)
         return -ERR_NOMEM;
-    c->mail.drop = rows_chunk_drop;
     c->is_last = json_is_true(json_object_get(m, "last"));
     c->seen = json_number(m, "seen");
     c->matched = json_number(m, "matched");
     c->passed = json_number(m, "passed");
-    c->rows = n ? calloc(n, sizeof(*c->rows)) : NULL;
-    c->keys = n_keys ? calloc(n_keys, sizeof(*c->keys)) : NULL;
-    int err = (n && !c->rows) || (n_keys && !c->keys) ? -ERR_NOMEM : 0;
+    int err = 0;
     for (size_t i = 0; i < n && err == 0; i++) {
         err = row_read(json_array_get(rows, i), &c->texts, &c->rows[c->n]);
         c->n += err == 0 && session_id_start(c->rows[c->n].id) == start;

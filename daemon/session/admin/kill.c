@@ -9,6 +9,7 @@
 
 /* One that is under way. */
 struct kill_batch {
+    struct mail mail; /* on its way to the worker */
     struct list link; /* of env->kills */
     struct session_env *env;
     struct loop_slice slice;
@@ -159,16 +160,9 @@ static void on_kill_batch_step(struct loop_slice *slice)
     }
 }
 
-struct kill_mail {
-    struct mail mail;
-    struct kill_batch *batch;
-};
-
-static void kill_mail_drop(struct mail *m)
+static void kill_batch_drop(struct mail *m)
 {
-    struct kill_mail *km = CONTAINER_OF(m, struct kill_mail, mail);
-    kill_batch_free(km->batch);
-    free(km);
+    kill_batch_free(CONTAINER_OF(m, struct kill_batch, mail));
 }
 
 static void kill_batch_begin(struct kill_batch *k, struct session_env *env)
@@ -182,9 +176,7 @@ static void kill_batch_begin(struct kill_batch *k, struct session_env *env)
 
 static void on_kill(struct mail *m, void *owner)
 {
-    struct kill_mail *km = CONTAINER_OF(m, struct kill_mail, mail);
-    kill_batch_begin(km->batch, owner);
-    free(km);
+    kill_batch_begin(CONTAINER_OF(m, struct kill_batch, mail), owner);
 }
 
 static struct kill_batch *kill_batch_new(const struct session_kill_spec *spec)
@@ -192,6 +184,7 @@ static struct kill_batch *kill_batch_new(const struct session_kill_spec *spec)
     struct kill_batch *k = calloc(1, sizeof(*k));
     if (!k)
         return NULL;
+    k->mail = (struct mail){.fn = on_kill, .drop = kill_batch_drop};
     list_init(&k->link);
     list_init(&k->walk.link);
     list_init(&k->slice.link);
@@ -224,14 +217,9 @@ static struct kill_batch *kill_batch_new(const struct session_kill_spec *spec)
 int session_kill_post(struct mailbox *worker, const struct session_kill_spec *spec)
 {
     struct kill_batch *k = kill_batch_new(spec);
-    struct kill_mail *m = k ? calloc(1, sizeof(*m)) : NULL;
-    if (!m) {
-        if (k)
-            kill_batch_free(k);
+    if (!k)
         return -ERR_NOMEM;
-    }
-    *m = (struct kill_mail){.mail = {.fn = on_kill, .drop = kill_mail_drop}, .batch = k};
-    mailbox_post(worker, &m->mail);
+    mailbox_post(worker, &k->mail);
     return 0;
 }
 

@@ -13,6 +13,7 @@ struct query;
 typedef int (*query_stage)(struct query *q, bool *ret_is_over);
 
 struct query {
+    struct mail mail; /* on its way to the worker */
     struct list link; /* of env->queries */
     struct session_env *env;
     struct session_query_spec spec; /* ids and after are owned */
@@ -47,26 +48,26 @@ static void chunk_drop(struct mail *m)
     session_chunk_free(CONTAINER_OF(m, struct session_chunk, mail));
 }
 
-static struct session_chunk *query_chunk_new(const struct query *q, size_t n_rows, size_t n_keys)
+struct session_chunk *session_chunk_new(size_t n_rows, size_t n_keys)
 {
     struct session_chunk *c = calloc(1, sizeof(*c));
     if (!c)
         return NULL;
+    c->mail.drop = chunk_drop;
     c->rows = n_rows > 0 ? malloc(n_rows * sizeof(*c->rows)) : NULL;
     c->keys = n_keys > 0 ? malloc(n_keys * sizeof(*c->keys)) : NULL;
     if ((n_rows > 0 && !c->rows) || (n_keys > 0 && !c->keys)) {
         session_chunk_free(c);
         return NULL;
     }
-    c->mail.fn = q->spec.deliver;
-    c->mail.drop = chunk_drop;
-    c->number = q->spec.number;
-    c->worker = q->env->worker;
     return c;
 }
 
 static void query_send(struct query *q, struct session_chunk *c, bool is_last)
 {
+    c->mail.fn = q->spec.deliver;
+    c->number = q->spec.number;
+    c->worker = q->env->worker;
     c->is_last = is_last;
     c->seen = q->seen;
     c->matched = q->matched;
@@ -107,7 +108,7 @@ static void session_query_finish(struct query *q)
 {
     struct session_chunk *c = STEAL(q->chunk);
     if (!c)
-        c = query_chunk_new(q, 0, 0);
+        c = session_chunk_new(0, 0);
     if (c) {
         c->groups = STEAL(q->groups); /* whoever gets them frees them: there may be many */
         query_send(q, c, true);
@@ -126,7 +127,7 @@ static int query_add_row(struct query *q, const struct session *s)
 {
     size_t left = q->spec.ids ? q->spec.n_ids : SESSION_CHUNK_ROWS;
     if (!q->chunk &&
-        !(q->chunk = query_chunk_new(q, left < SESSION_CHUNK_ROWS ? left : SESSION_CHUNK_ROWS, 0)))
+        !(q->chunk = session_chunk_new(left < SESSION_CHUNK_ROWS ? left : SESSION_CHUNK_ROWS, 0)))
         return -ERR_NOMEM;
     int err = session_row_fill(&q->chunk->rows[q->chunk->n], &q->chunk->texts, s, q->spec.fields);
     q->chunk->n += err == 0;
@@ -200,7 +201,7 @@ static int query_walk(struct query *q, bool *ret_is_over)
 static int query_sort(struct query *q, bool *ret_is_over)
 {
     if (!q->chunk) {
-        q->chunk = query_chunk_new(q, q->spec.is_keys ? 0 : q->top.n, q->top.n);
+        q->chunk = session_chunk_new(q->spec.is_keys ? 0 : q->top.n, q->top.n);
         if (!q->chunk)
             return -ERR_NOMEM;
         q->chunk->n_keys = q->top.n;
@@ -266,24 +267,15 @@ static void on_query_step(struct loop_slice *s)
 
 /* ---- mail ---- */
 
-struct query_mail {
-    struct mail mail;
-    struct query *query;
-};
-
-static void query_mail_drop(struct mail *m)
+static void query_drop(struct mail *m)
 {
-    struct query_mail *qm = CONTAINER_OF(m, struct query_mail, mail);
-    query_free(qm->query);
-    free(qm);
+    query_free(CONTAINER_OF(m, struct query, mail));
 }
 
 static void on_query(struct mail *m, void *owner)
 {
-    struct query_mail *qm = CONTAINER_OF(m, struct query_mail, mail);
-    struct query *q = qm->query;
+    struct query *q = CONTAINER_OF(m, struct query, mail);
     struct session_env *env = owner;
-    free(qm);
     q->env = env;
     list_add_tail(&env->queries, &q->link);
     safe_iter_begin(&q->walk, &env->walks, &env->sessions);
@@ -322,24 +314,20 @@ static int query_copy(struct query *q, const struct session_query_spec *spec)
 int session_query_post(struct mailbox *worker, const struct session_query_spec *spec)
 {
     struct query *q = calloc(1, sizeof(*q));
-    struct query_mail *m = calloc(1, sizeof(*m));
-    if (!q || !m) {
-        free(q);
-        free(m);
+    if (!q)
         return -ERR_NOMEM;
-    }
+    q->mail = (struct mail){.fn = on_query, .drop = query_drop};
     list_init(&q->link);
     list_init(&q->walk.link);
     list_init(&q->slice.link);
     list_init(&q->turn);
     q->slice.step = on_query_step;
     q->stage = !spec->is_sorted ? query_listed : spec->is_keys ? query_keys : query_sorted;
-    *m = (struct query_mail){.mail = {.fn = on_query, .drop = query_mail_drop}, .query = q};
     if (query_copy(q, spec) < 0) {
-        query_mail_drop(&m->mail);
+        query_free(q);
         return -ERR_NOMEM;
     }
-    mailbox_post(worker, &m->mail);
+    mailbox_post(worker, &q->mail);
     return 0;
 }
 

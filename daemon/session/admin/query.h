@@ -53,6 +53,8 @@ struct session_chunk {
     struct session_groups *groups; /* of a grouped query, in its last chunk; NULL: none */
     struct buf texts;
 };
+/* An empty one with room; who posts it sets mail.fn. NULL without memory. */
+struct session_chunk *session_chunk_new(size_t n_rows, size_t n_keys);
 void session_chunk_free(struct session_chunk *c);
 
 /* The functions below may be called by any thread: they post mail to the loop of a worker, whose
