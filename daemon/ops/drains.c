@@ -38,8 +38,9 @@ struct drain {
     const char *stop; /* why it ends before its aim; static */
 };
 
-static void drain_free(struct drain *d)
+static void drain_free(void *arg)
 {
+    struct drain *d = arg;
     loop_timer_cancel(d->control->host->loop, &d->tick);
     for (size_t i = 0; i < d->n; i++)
         backend_unref(d->backends[i]);
@@ -132,13 +133,8 @@ static void drain_cancel(void *arg)
                            : "cancelled; the backend stays as it is");
 }
 
-static void drain_drop(void *arg)
-{
-    drain_free(arg);
-}
-
 static const struct op_kind drain_kind = {
-    .name = "drain", .cancel = drain_cancel, .refresh = drain_refresh, .drop = drain_drop};
+    .name = "drain", .cancel = drain_cancel, .refresh = drain_refresh, .drop = drain_free};
 
 /* ---- work ---- */
 

@@ -26,8 +26,9 @@ struct paced {
     bool is_asking, is_stopped;
 };
 
-static void paced_free(struct paced *p)
+static void paced_free(void *arg)
 {
+    struct paced *p = arg;
     loop_timer_cancel(p->control->host->loop, &p->tick);
     kill_tally_unref(p->tally);
     free(p->left);
@@ -95,13 +96,8 @@ static void paced_cancel(void *arg)
         paced_finish(p);
 }
 
-static void paced_drop(void *arg)
-{
-    paced_free(arg);
-}
-
 static const struct op_kind paced_kind = {
-    .name = "kill", .cancel = paced_cancel, .refresh = paced_refresh, .drop = paced_drop};
+    .name = "kill", .cancel = paced_cancel, .refresh = paced_refresh, .drop = paced_free};
 
 static void paced_go_on(struct paced *p)
 {

@@ -24,8 +24,9 @@ struct move {
     bool is_lost; /* nobody runs the commands */
 };
 
-static void move_free(struct move *m)
+static void move_free(void *arg)
 {
+    struct move *m = arg;
     size_t pos = 0;
     struct str key;
     void *step;
@@ -65,11 +66,6 @@ static void move_cancel(void *arg)
     loop_again(m->control->host->loop, &m->more);
 }
 
-static void move_drop(void *arg)
-{
-    move_free(arg);
-}
-
 static void move_start(void *arg)
 {
     struct move *m = arg;
@@ -105,7 +101,7 @@ static const struct op_kind move_kind = {.name = "move",
                                          .start = move_start,
                                          .cancel = move_cancel,
                                          .refresh = move_refresh,
-                                         .drop = move_drop,
+                                         .drop = move_free,
                                          .attend = move_attend,
                                          .report = move_report,
                                          .users = move_users,

@@ -14,8 +14,9 @@ struct ready_wait {
     struct loop_timer tick;
 };
 
-static void ready_free(struct ready_wait *w)
+static void ready_free(void *arg)
 {
+    struct ready_wait *w = arg;
     loop_timer_cancel(w->control->host->loop, &w->tick);
     for (size_t i = 0; i < w->n; i++)
         backend_unref(w->backends[i]);
@@ -64,13 +65,8 @@ static void ready_cancel(void *arg)
     ready_finish(arg, OP_CANCELLED, "cancelled; the backends stay ready");
 }
 
-static void ready_drop(void *arg)
-{
-    ready_free(arg);
-}
-
 static const struct op_kind ready_kind = {
-    .name = "ready", .cancel = ready_cancel, .refresh = ready_refresh, .drop = ready_drop};
+    .name = "ready", .cancel = ready_cancel, .refresh = ready_refresh, .drop = ready_free};
 
 static void on_ready_tick(struct loop_timer *t)
 {

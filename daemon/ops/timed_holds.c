@@ -15,8 +15,9 @@ struct timed_hold {
     bool is_releasing;
 };
 
-static void timed_hold_free(struct timed_hold *h)
+static void timed_hold_free(void *arg)
 {
+    struct timed_hold *h = arg;
     loop_timer_cancel(h->control->host->loop, &h->timer);
     backend_unref(h->backend);
     free(h);
@@ -46,15 +47,10 @@ static void timed_hold_cancel(void *arg)
         timed_hold_finish(h, OP_CANCELLED, "cancelled; the backend is held until release");
 }
 
-static void timed_hold_drop(void *arg)
-{
-    timed_hold_free(arg);
-}
-
 static const struct op_kind timed_hold_kind = {.name = "hold",
                                                .cancel = timed_hold_cancel,
                                                .refresh = timed_hold_refresh,
-                                               .drop = timed_hold_drop};
+                                               .drop = timed_hold_free};
 
 static void on_released(void *arg, const struct request_outcome *o)
 {

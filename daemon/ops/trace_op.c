@@ -40,8 +40,9 @@ static struct trace_op *trace_op_find(struct control *c, uint64_t number)
 
 /* ---- the end ---- */
 
-static void trace_op_free(struct trace_op *t)
+static void trace_op_free(void *arg)
 {
+    struct trace_op *t = arg;
     loop_timer_cancel(t->control->host->loop, &t->timer);
     loop_undefer(&t->over);
     client_detach(&t->stream);
@@ -80,13 +81,8 @@ static void trace_op_refresh(void *arg)
     t->op->eta_ms = t->until_ms > now ? t->until_ms - now : 0;
 }
 
-static void trace_op_drop(void *arg)
-{
-    trace_op_free(arg);
-}
-
 static const struct op_kind trace_kind = {
-    .name = "trace", .cancel = trace_op_cancel, .refresh = trace_op_refresh, .drop = trace_op_drop};
+    .name = "trace", .cancel = trace_op_cancel, .refresh = trace_op_refresh, .drop = trace_op_free};
 
 static void on_tracer_time(struct loop_timer *timer)
 {
