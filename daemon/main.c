@@ -85,37 +85,12 @@ static const char main_usage[] =
     "SIGHUP reloads the configuration, SIGTERM stops, SIGQUIT stops once the sessions have ended,\n"
     "SIGUSR1 opens log files again, SIGUSR2 upgrades.\n";
 
-static int main_load(const char *path, bool is_start, struct config **ret)
-{
-    struct config_problems problems = {0};
-    int err = (is_start ? config_load_to_start : config_load)(path, ret, &problems);
-    config_problems_say(&problems);
-    return err;
-}
-
-/* They are loaded when clients ask for them: what is wrong with some of them is told here. */
-#define MAIN_DIRECTORY_TRIED 100 /* certificates of tls.directory that a check looks at */
-
-/* For the supervisor. */
-static int main_bundle(const char *path, const char *fd, const char *keys)
-{
-    uint64_t n, k;
-    struct config_problems problems = {0};
-    if (str_to_u64(str_of(fd), INT32_MAX, &n) < 0 ||
-        str_to_u64(str_of(keys ? keys : ""), INT32_MAX, &k) < 0)
-        return -ERR_INVAL;
-    int err = content_write(path, (int)n, (int)k, &problems);
-    config_problems_say(&problems);
-    return err;
-}
-
 static int main_fd(const char *text)
 {
     uint64_t n;
     return text && str_to_u64(str_of(text), INT32_MAX, &n) == 0 ? (int)n : -1;
 }
 
-/* For the supervisor. */
 static int main_refresh(const struct main_options *m)
 {
     int err = content_refresh(main_fd(m->refresh), main_fd(m->old_keys), main_fd(m->bundle),
@@ -123,48 +98,55 @@ static int main_refresh(const struct main_options *m)
     return err == 0 ? 0 : err == -ERR_CONFIG ? EX_CONFIG : EX_OSERR;
 }
 
-/* take_over: what a running program would hand to this one, NULL = it is not asked. bundle, keys:
- * descriptors that take what was read, or NULL. */
-static int main_check(const char *path, const char *take_over, const char *bundle, const char *keys)
+static int main_bundle(const struct main_options *m, struct config_problems *problems)
+{
+    int bundle = main_fd(m->bundle), keys = main_fd(m->keys);
+    return bundle < 0 || keys < 0 ? -ERR_INVAL : content_write(m->config, bundle, keys, problems);
+}
+
+#define MAIN_DIRECTORY_TRIED 100 /* certificates of tls.directory that a check looks at */
+
+/* Would a daemon start with it, and have what it needs? */
+static int main_check_all(const struct main_options *m, struct config_problems *problems)
 {
     struct config *c = NULL;
+    size_t n = 0;
+    int err = config_load_to_start(m->config, &c, problems);
+    if (err == 0 && c->tls.is_key_process) { /* can it have all keys? */
+        AUTO_SECRET_BUF had = BUF_INIT;
+        struct files *files = NULL;
+        err = content_keys_take(c, 0, &had, &files, problems);
+        files_unref(files);
+    }
+    if (err == 0 && !m->take_over) /* a running daemon has what it needs */
+        err = check_access(c, problems);
+    if (err == 0) /* loaded when clients ask for them: what is wrong with some is told here */
+        n = config_directory_try(c, MAIN_DIRECTORY_TRIED, problems);
+    if (n > MAIN_DIRECTORY_TRIED)
+        printf("mailproxyd: the first %d of %zu certificates of tls.directory were tried\n",
+               MAIN_DIRECTORY_TRIED, n);
+    config_unref(c);
+    return err;
+}
+
+/* Asked by an operator, or by the supervisor: then what was read goes into descriptors. */
+static int main_check(const struct main_options *m)
+{
+    struct config_problems problems = {0};
     uint64_t format;
-    if (take_over &&
-        (str_to_u64(str_of(take_over), UINT32_MAX, &format) < 0 || format != TAKEOVER_FORMAT)) {
+    if (m->take_over &&
+        (str_to_u64(str_of(m->take_over), UINT32_MAX, &format) < 0 || format != TAKEOVER_FORMAT)) {
         fprintf(stderr, "mailproxyd: %s cannot take over from the running program: restart it\n",
                 MAILPROXY_VERSION);
         return EX_UNAVAILABLE;
     }
-    int err = bundle ? main_bundle(path, bundle, keys) : main_load(path, true, &c);
-    if (err == 0 && !bundle && c->tls.is_key_process) { /* can it have all keys? */
-        AUTO_SECRET_BUF had = BUF_INIT;
-        struct files *files = NULL;
-        struct config_problems problems = {0};
-        err = content_keys_take(c, 0, &had, &files, &problems);
-        files_unref(files);
-        config_problems_say(&problems);
-    }
-    if (err == 0 && !take_over) { /* a running daemon has what it needs */
-        struct config_problems problems = {0};
-        err = check_access(c, &problems);
-        config_problems_say(&problems);
-    }
-    if (err == 0 && !bundle) {
-        /* They are loaded when clients ask for them: what is wrong with some of them is told
-         * here. */
-        struct config_problems problems = {0};
-        size_t n = config_directory_try(c, MAIN_DIRECTORY_TRIED, &problems);
-        config_problems_say(&problems);
-        if (n > MAIN_DIRECTORY_TRIED)
-            printf("mailproxyd: the first %d of %zu certificates of tls.directory were tried\n",
-                   MAIN_DIRECTORY_TRIED, n);
-    }
-    config_unref(c);
+    int err = m->bundle ? main_bundle(m, &problems) : main_check_all(m, &problems);
+    config_problems_say(&problems);
     if (err < 0) {
-        fprintf(stderr, "mailproxyd: %s is not valid\n", path);
-        return err == -ERR_CONFIG || !bundle ? EX_CONFIG : EX_OSERR;
+        fprintf(stderr, "mailproxyd: %s is not valid\n", m->config);
+        return err == -ERR_CONFIG || !m->bundle ? EX_CONFIG : EX_OSERR;
     }
-    printf("mailproxyd: %s is valid\n", path);
+    printf("mailproxyd: %s is valid\n", m->config);
     return 0;
 }
 
@@ -172,9 +154,12 @@ static int main_dump(const char *path, bool only_set)
 {
     struct config *c = NULL;
     AUTO_BUF text = BUF_INIT;
-    if (main_load(path, false, &c) < 0)
+    struct config_problems problems = {0};
+    int err = config_load(path, &c, &problems);
+    config_problems_say(&problems);
+    if (err < 0)
         return EX_CONFIG;
-    int err = config_dump(c, only_set ? CONFIG_DUMP_ONLY_SET : 0, &text);
+    err = config_dump(c, only_set ? CONFIG_DUMP_ONLY_SET : 0, &text);
     if (err == 0)
         fwrite(text.data + text.start, 1, text.len, stdout);
     config_unref(c);
@@ -396,21 +381,14 @@ static bool main_parse(int argc, char **argv, struct main_options *o)
                      {'N', TASK_PRINT_NGINX}};
         if (opt == '?')
             return false;
-        if (opt == 'c')
-            o->config = optarg;
-        if (opt == 'e')
-            o->starts = optarg;
-        if (opt == 'r')
-            o->restarts = optarg;
-        if (opt == 'T')
-            o->take_over = optarg;
         const struct {
             char option;
             const char **place;
-        } texts[] = {{'b', &o->bundle},   {'K', &o->keys},   {'R', &o->refresh},
-                     {'O', &o->old_keys}, {'p', &o->memory}, {'C', &o->channels},
-                     {'u', &o->user},     {'g', &o->group},  {'n', &o->nginx},
-                     {'o', &o->output},   {'l', &o->loaded}};
+        } texts[] = {{'c', &o->config},    {'e', &o->starts},   {'r', &o->restarts},
+                     {'T', &o->take_over}, {'b', &o->bundle},   {'K', &o->keys},
+                     {'R', &o->refresh},   {'O', &o->old_keys}, {'p', &o->memory},
+                     {'C', &o->channels},  {'u', &o->user},     {'g', &o->group},
+                     {'n', &o->nginx},     {'o', &o->output},   {'l', &o->loaded}};
         for (size_t i = 0; i < ARRAY_LEN(texts); i++)
             if (opt == texts[i].option)
                 *texts[i].place = optarg;
@@ -448,7 +426,7 @@ int main(int argc, char **argv)
     case TASK_KEY_PROCESS:
         return main_key_process(&o);
     case TASK_CHECK:
-        return main_check(o.config, o.take_over, o.bundle, o.keys);
+        return main_check(&o);
     case TASK_REFRESH:
         return main_refresh(&o);
     case TASK_DUMP:
