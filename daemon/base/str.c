@@ -66,11 +66,12 @@ struct str str_cut(struct str *s, char sep)
 struct str str_word(struct str *s)
 {
     struct str word = *s;
-    size_t n = 0;
     while (word.n > 0 && (word.p[0] == ' ' || word.p[0] == '\t'))
         word = str_skip(word, 1);
-    while (n < word.n && word.p[n] != ' ' && word.p[n] != '\t')
-        n++;
+    const char *blank = word.n > 0 ? memchr(word.p, ' ', word.n) : NULL;
+    size_t n = blank ? (size_t)(blank - word.p) : word.n;
+    const char *tab = n > 0 ? memchr(word.p, '\t', n) : NULL;
+    n = tab ? (size_t)(tab - word.p) : n;
     *s = str_skip(word, n);
     word.n = n;
     return word;
@@ -355,31 +356,26 @@ int str_base64_encode(struct str in, struct buf *out)
     return 0;
 }
 
-/* Value of a base64 digit, -1 for any other byte. */
-static int base64_value(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '+' ? 62 : c == '/' ? 63 : -1;
-}
+/* Values of the base64 digits, plus one; 0 for any other byte. */
+static const uint8_t base64_values[256] = {
+    ['A'] = 1,  ['B'] = 2,  ['C'] = 3,  ['D'] = 4,  ['E'] = 5,  ['F'] = 6,  ['G'] = 7,  ['H'] = 8,
+    ['I'] = 9,  ['J'] = 10, ['K'] = 11, ['L'] = 12, ['M'] = 13, ['N'] = 14, ['O'] = 15, ['P'] = 16,
+    ['Q'] = 17, ['R'] = 18, ['S'] = 19, ['T'] = 20, ['U'] = 21, ['V'] = 22, ['W'] = 23, ['X'] = 24,
+    ['Y'] = 25, ['Z'] = 26, ['a'] = 27, ['b'] = 28, ['c'] = 29, ['d'] = 30, ['e'] = 31, ['f'] = 32,
+    ['g'] = 33, ['h'] = 34, ['i'] = 35, ['j'] = 36, ['k'] = 37, ['l'] = 38, ['m'] = 39, ['n'] = 40,
+    ['o'] = 41, ['p'] = 42, ['q'] = 43, ['r'] = 44, ['s'] = 45, ['t'] = 46, ['u'] = 47, ['v'] = 48,
+    ['w'] = 49, ['x'] = 50, ['y'] = 51, ['z'] = 52, ['0'] = 53, ['1'] = 54, ['2'] = 55, ['3'] = 56,
+    ['4'] = 57, ['5'] = 58, ['6'] = 59, ['7'] = 60, ['8'] = 61, ['9'] = 62, ['+'] = 63, ['/'] = 64};
 
-/* One group of four digits of which the last `padding` are '='. Unused bits must be zero, so that a
- * text has one decoding. dst has room for three bytes. */
-static int base64_decode_group(const char *p, size_t padding, char *dst)
+/* One group of four digits. dst has room for three bytes. */
+static int base64_decode_group(const char *p, char *dst)
 {
-    uint32_t v = 0;
-    for (size_t i = 0; i < 4; i++) {
-        int digit = i < 4 - padding ? base64_value(p[i]) : 0;
-        if (digit < 0)
-            return -ERR_SYNTAX;
-        v = v << 6 | (uint32_t)digit;
-    }
-    if ((padding == 1 && (v & 0xff)) || (padding == 2 && (v & 0xffff)))
+    const unsigned char *digit = (const unsigned char *)p;
+    unsigned a = base64_values[digit[0]], b = base64_values[digit[1]], c = base64_values[digit[2]],
+             d = base64_values[digit[3]];
+    if (!a || !b || !c || !d)
         return -ERR_SYNTAX;
+    uint32_t v = (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1);
     dst[0] = (char)(v >> 16);
     dst[1] = (char)(v >> 8);
     dst[2] = (char)v;
@@ -390,13 +386,19 @@ int str_base64_decode(struct str in, struct buf *out)
 {
     if (in.n % 4)
         return -ERR_SYNTAX;
-    size_t padding = 0;
+    size_t padding = in.n == 0 || in.p[in.n - 1] != '=' ? 0 : in.p[in.n - 2] == '=' ? 2 : 1;
+    size_t whole = padding ? in.n - 4 : in.n;
     int err = buf_reserve(out, in.n / 4 * 3);
     char *dst = buf_tail(out);
-    for (size_t i = 0; err == 0 && i < in.n; i += 4, dst += 3) {
-        if (i + 4 == in.n && in.p[i + 3] == '=')
-            padding = in.p[i + 2] == '=' ? 2 : 1;
-        err = base64_decode_group(in.p + i, padding, dst);
+    for (size_t i = 0; err == 0 && i < whole; i += 4, dst += 3)
+        err = base64_decode_group(in.p + i, dst);
+    if (err == 0 && padding) {
+        char last[4] = {'A', 'A', 'A', 'A'};
+        memcpy(last, in.p + whole, 4 - padding);
+        err = base64_decode_group(last, dst);
+        /* Unused bits must be zero, so that a text has one decoding. */
+        if (err == 0 && (dst[2] || (padding == 2 && dst[1])))
+            err = -ERR_SYNTAX;
     }
     if (err == 0)
         buf_commit(out, in.n / 4 * 3 - padding);

@@ -64,6 +64,10 @@ static void test_words(void **state)
     check(str_word(&s), "one");
     check(str_word(&s), "two");
     check(str_word(&s), "");
+    s = STR("one\ttwo three");
+    check(str_word(&s), "one");
+    check(str_word(&s), "two");
+    check(s, " three");
     s = STR_NULL;
     check(str_word(&s), "");
     assert_int_equal(str_index(STR("abcb"), 'b'), 1);
@@ -273,6 +277,10 @@ static void test_base64(void **state)
         {STR("fooba"), STR("Zm9vYmE=")},
         {STR("\0a\0b"), STR("AGEAYg==")},
         {STR("\xff\xef\xbe"), STR("/+++")},
+        {STR("\x00\x10\x83\x10\x51\x87\x20\x92\x8b\x30\xd3\x8f\x41\x14\x93\x51\x55\x97\x61\x96"
+             "\x9b\x71\xd7\x9f\x82\x18\xa3\x92\x59\xa7\xa2\x9a\xab\xb2\xdb\xaf\xc3\x1c\xb3\xd3"
+             "\x5d\xb7\xe3\x9e\xbb\xf3\xdf\xbf"),
+         STR("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/")},
     };
     static const struct str bad[] = {
         STR("Z"),    STR("Zg="),  STR("Zg"),   STR("Zg==Zg=="), STR("Zh=="), STR("Zm9="),
