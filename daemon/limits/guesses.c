@@ -31,10 +31,11 @@ static void guess_set_near(struct guesses *g, struct guess *e, bool is_near)
 
 static void guess_remove(struct guesses *g, struct guess *e)
 {
+    const struct hashed_key key = hashed_key_of(guess_key(e));
     guess_set_near(g, e, false);
     safe_iters_skip(&g->walks, &e->link);
     list_del(&e->link);
-    (void)table_del(&g->by_user, guess_key(e));
+    (void)table_del(&g->by_user, &key);
     free(e);
 }
 
@@ -52,7 +53,8 @@ void guesses_fini(struct guesses *g)
 
 static struct guess *guesses_get(const struct guesses *g, const char *user)
 {
-    return table_get(&g->by_user, str_of(user));
+    const struct hashed_key key = hashed_key_of(str_of(user));
+    return table_get(&g->by_user, &key);
 }
 
 const struct guess *guesses_find(const struct guesses *g, const char *user)
@@ -69,7 +71,8 @@ static struct guess *guess_new(struct guesses *g, const char *user, uint64_t now
     memcpy(e->user, user, n + 1);
     list_init(&e->near);
     e->since_ms = now_ms;
-    if (table_add(&g->by_user, e) < 0) {
+    const struct hashed_key key = hashed_key_of(guess_key(e));
+    if (table_add(&g->by_user, &key, e) < 0) {
         free(e);
         return NULL;
     }

@@ -6,8 +6,9 @@
 static void ban_settle(struct limits *l, const struct config_limits *c, const struct addr *a,
                        uint64_t now_ms)
 {
-    struct limit_sources *t = limits_lock_sources(l, a);
-    struct limit_source *s = limit_source_find(t, a);
+    const struct limit_from from = limit_from_of(a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    struct limit_source *s = limit_source_find(t, &from);
     if (s && s->past) {
         s->past->ban_due_ms = 0;
         limit_past_clear_failures(s->past);

@@ -287,8 +287,9 @@ static void other_apply(struct limits *l, const struct config_limits *c, const c
         return;
     }
     if (key[0] == LIMIT_SHARE_USER) {
-        struct limit_users *t = limits_lock_users(l, key + 1);
-        struct limit_user *u = is_any ? limit_user_take(t, key + 1) : limit_user_find(t, key + 1);
+        const struct hashed_key name = hashed_key_of(str_of(key + 1));
+        struct limit_users *t = limits_lock_users(l, &name);
+        struct limit_user *u = is_any ? limit_user_take(t, &name) : limit_user_find(t, &name);
         near = u && is_any ? limit_near_take(&t->near, &t->n_near, &u->near, u)
                : u         ? u->near
                            : NULL;
@@ -301,8 +302,9 @@ static void other_apply(struct limits *l, const struct config_limits *c, const c
     }
     if (addr_parse_ip(str_of(key + 1), &a) < 0)
         return;
-    struct limit_sources *t = limits_lock_sources(l, &a);
-    struct limit_source *s = is_any ? limit_source_take(t, &a) : limit_source_find(t, &a);
+    const struct limit_from from = limit_from_of(&a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    struct limit_source *s = is_any ? limit_source_take(t, &from) : limit_source_find(t, &from);
     near = s && is_any ? limit_near_take(&t->near, &t->n_near, &s->near, s) : s ? s->near : NULL;
     if (near) {
         near->sessions = n->sessions;

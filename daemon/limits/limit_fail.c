@@ -27,8 +27,9 @@ void limits_welcome(struct limits *l, const struct addr *a, const char *user)
 {
     if (!limits_are_counted(a))
         return;
-    struct limit_sources *t = limits_lock_sources(l, a);
-    const struct limit_source *s = limit_source_find(t, a);
+    const struct limit_from from = limit_from_of(a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    const struct limit_source *s = limit_source_find(t, &from);
     if (s && s->past)
         (void)distinct_add(&s->past->oks, (uint32_t)hash_sip(l->share_key, str_of(user)));
     pthread_mutex_unlock(&t->lock);
@@ -69,8 +70,9 @@ static void fail_source(struct limits *l, const struct config_limits *c, const s
         c->failures_before_delay > 0 || most != RULE_KEEP || (user && c->users_before_ban > 0);
     if (!is_on || most == 0 || !limits_are_counted(a))
         return;
-    struct limit_sources *t = limits_lock_sources(l, a);
-    struct limit_source *s = limit_source_take(t, a);
+    const struct limit_from from = limit_from_of(a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    struct limit_source *s = limit_source_take(t, &from);
     struct limit_past *p = s ? limit_source_past(s) : NULL;
     uint32_t others = s && s->near ? s->near->failures : 0, count = 0;
     if (p) {
@@ -113,8 +115,9 @@ void limits_fail(struct limits *l, const struct config_limits *c, const struct a
 
 static bool forget_user(struct limits *l, const char *user)
 {
-    struct limit_users *t = limits_lock_users(l, user);
-    struct limit_user *u = limit_user_find(t, user);
+    const struct hashed_key name = hashed_key_of(str_of(user));
+    struct limit_users *t = limits_lock_users(l, &name);
+    struct limit_user *u = limit_user_find(t, &name);
     bool was_refused = u && u->refused > 0;
     if (u)
         u->refused = 0;
@@ -134,8 +137,9 @@ bool limits_forget(struct limits *l, const struct config_limits *c,
         return forget_user(l, subject->user);
     if (!limits_are_counted(&a))
         return false;
-    struct limit_sources *t = limits_lock_sources(l, &a);
-    struct limit_source *s = limit_source_find(t, &a);
+    const struct limit_from from = limit_from_of(&a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    struct limit_source *s = limit_source_find(t, &from);
     bool was_known = s && s->past;
     if (!was_known) {
         pthread_mutex_unlock(&t->lock);

@@ -16,6 +16,17 @@ static struct str addr_key(const struct addr *key)
     return str_n((const char *)key->ip, sizeof(key->ip));
 }
 
+struct limit_from limit_from_of(const struct addr *a)
+{
+    const struct addr key = addr_limit_key(a);
+    return (struct limit_from){key, hashed_key_of(addr_key(&key)).hash};
+}
+
+static struct hashed_key from_key(const struct limit_from *a)
+{
+    return (struct hashed_key){addr_key(&a->addr), a->hash};
+}
+
 static struct str source_key(const void *item)
 {
     const struct limit_source *s = item;
@@ -45,19 +56,20 @@ void limit_sources_fini(struct limit_sources *t)
     pthread_mutex_destroy(&t->lock);
 }
 
-struct limit_source *limit_source_find(const struct limit_sources *t, const struct addr *a)
+struct limit_source *limit_source_find(const struct limit_sources *t, const struct limit_from *a)
 {
-    const struct addr key = addr_limit_key(a);
-    return table_get(&t->by_addr, addr_key(&key));
+    const struct hashed_key key = from_key(a);
+    return table_get(&t->by_addr, &key);
 }
 
-struct limit_source *limit_source_take(struct limit_sources *t, const struct addr *a)
+struct limit_source *limit_source_take(struct limit_sources *t, const struct limit_from *a)
 {
+    const struct hashed_key key = from_key(a);
     struct limit_source *s = limit_source_find(t, a);
     if (s || !(s = zalloc(sizeof(*s))))
         return s;
-    s->addr = addr_limit_key(a);
-    if (table_add(&t->by_addr, s) < 0) {
+    s->addr = a->addr;
+    if (table_add(&t->by_addr, &key, s) < 0) {
         free(s);
         return NULL;
     }
@@ -98,9 +110,10 @@ static void source_free(struct limit_sources *t, struct limit_source *s)
     limit_source_forget(t, s);
     if (s->near)
         return;
+    const struct hashed_key key = hashed_key_of(addr_key(&s->addr));
     safe_iters_skip(&t->walks, &s->link);
     list_del(&s->link);
-    (void)table_del(&t->by_addr, addr_key(&s->addr));
+    (void)table_del(&t->by_addr, &key);
     free(s);
 }
 
@@ -154,19 +167,18 @@ void limit_users_fini(struct limit_users *t)
     pthread_mutex_destroy(&t->lock);
 }
 
-struct limit_user *limit_user_find(const struct limit_users *t, const char *name)
+struct limit_user *limit_user_find(const struct limit_users *t, const struct hashed_key *name)
 {
-    return table_get(&t->by_name, str_of(name));
+    return table_get(&t->by_name, name);
 }
 
-struct limit_user *limit_user_take(struct limit_users *t, const char *name)
+struct limit_user *limit_user_take(struct limit_users *t, const struct hashed_key *name)
 {
     struct limit_user *u = limit_user_find(t, name);
-    size_t n = strlen(name);
-    if (u || !(u = zalloc(sizeof(*u) + n + 1)))
+    if (u || !(u = zalloc(sizeof(*u) + name->text.n + 1)))
         return u;
-    memcpy(u->name, name, n + 1);
-    if (table_add(&t->by_name, u) < 0) {
+    memcpy(u->name, name->text.p, name->text.n);
+    if (table_add(&t->by_name, name, u) < 0) {
         free(u);
         return NULL;
     }
@@ -178,9 +190,10 @@ void limit_user_settle(struct limit_users *t, struct limit_user *u)
 {
     if (u->sessions > 0 || u->near)
         return;
+    const struct hashed_key key = hashed_key_of(str_of(u->name));
     safe_iters_skip(&t->walks, &u->link);
     list_del(&u->link);
-    (void)table_del(&t->by_name, str_of(u->name));
+    (void)table_del(&t->by_name, &key);
     free(u);
 }
 

@@ -37,6 +37,14 @@ struct limit_past {
     _Atomic uint64_t news_ms;
 };
 
+/* Where somebody comes from: the address as it is counted, and its hash. */
+struct limit_from {
+    struct addr addr; /* as addr_limit_key makes it */
+    uint64_t hash;    /* of struct hashed_key */
+};
+/* a may be any address, also one that is not counted. Thread: any. */
+struct limit_from limit_from_of(const struct addr *a);
+
 /* An address. Most have sessions and nothing else: what they did before is kept apart. */
 struct limit_source {
     struct list link; /* of the stripe's */
@@ -81,9 +89,9 @@ struct limit_users {
 void limit_sources_init(struct limit_sources *t, size_t max_idle, uint64_t now_ms);
 void limit_sources_fini(struct limit_sources *t);
 /* NULL when nothing is known of it. */
-struct limit_source *limit_source_find(const struct limit_sources *t, const struct addr *a);
+struct limit_source *limit_source_find(const struct limit_sources *t, const struct limit_from *a);
 /* Makes it. NULL when out of memory. */
-struct limit_source *limit_source_take(struct limit_sources *t, const struct addr *a);
+struct limit_source *limit_source_take(struct limit_sources *t, const struct limit_from *a);
 /* Makes it. NULL when out of memory: then it does not count. */
 struct limit_past *limit_source_past(struct limit_source *s);
 void limit_source_forget(struct limit_sources *t, struct limit_source *s);
@@ -95,10 +103,10 @@ void limit_source_settle(struct limit_sources *t, struct limit_source *s, uint64
 /* Fini frees all users. */
 void limit_users_init(struct limit_users *t);
 void limit_users_fini(struct limit_users *t);
-/* NULL when nothing is known of it. */
-struct limit_user *limit_user_find(const struct limit_users *t, const char *name);
+/* The key is of the name. NULL when nothing is known of it. */
+struct limit_user *limit_user_find(const struct limit_users *t, const struct hashed_key *name);
 /* Makes it. NULL when out of memory. */
-struct limit_user *limit_user_take(struct limit_users *t, const char *name);
+struct limit_user *limit_user_take(struct limit_users *t, const struct hashed_key *name);
 /* After each change: one without sessions and near goes. */
 void limit_user_settle(struct limit_users *t, struct limit_user *u);
 

@@ -11,22 +11,23 @@ bool limits_are_counted(const struct addr *a)
     return a->family == AF_INET || a->family == AF_INET6;
 }
 
-/* Nobody who does not know the key can fill one stripe alone. */
-struct limit_sources *limits_lock_sources(struct limits *l, const struct addr *a)
+/* Nobody who does not know the key of the hashes can fill one stripe alone. Tables look at the low
+ * bits of the hash. */
+static size_t limits_stripe(const struct limits *l, uint64_t hash)
 {
-    const struct addr key = addr_limit_key(a);
-    uint64_t word[2], secret[2];
-    memcpy(word, key.ip, sizeof(word));
-    memcpy(secret, l->key, sizeof(secret));
-    uint64_t hash = hash_mix(hash_mix(word[0] ^ secret[0]) ^ word[1] ^ secret[1]);
-    struct limit_sources *t = &l->sources[hash % l->n_stripes];
+    return (hash >> 48) % l->n_stripes;
+}
+
+struct limit_sources *limits_lock_sources(struct limits *l, const struct limit_from *a)
+{
+    struct limit_sources *t = &l->sources[limits_stripe(l, a->hash)];
     pthread_mutex_lock(&t->lock);
     return t;
 }
 
-struct limit_users *limits_lock_users(struct limits *l, const char *user)
+struct limit_users *limits_lock_users(struct limits *l, const struct hashed_key *user)
 {
-    struct limit_users *t = &l->users[hash_sip_table(l->key, str_of(user)) % l->n_stripes];
+    struct limit_users *t = &l->users[limits_stripe(l, user->hash)];
     pthread_mutex_lock(&t->lock);
     return t;
 }
@@ -62,7 +63,6 @@ void limits_init(struct limits *l, size_t n_stripes, size_t max_idle, uint64_t n
     rules_init(&l->overrides, LIMITS_BANS_MAX, now_ms);
     pthread_mutex_init(&l->guesses_lock, NULL);
     guesses_init(&l->guesses, GUESSES_MAX);
-    hash_random(l->key, sizeof(l->key));
     hash_random(l->share_key, sizeof(l->share_key));
 }
 
@@ -173,8 +173,9 @@ void limits_connect(struct limits *l, const struct config_limits *c, const struc
     if (verdict_ban(l, a, NULL, now_ms, ret) || !limits_are_counted(a))
         return;
     uint64_t max = limits_max_sessions(l, c, a);
-    struct limit_sources *t = limits_lock_sources(l, a);
-    struct limit_source *s = limit_source_take(t, a);
+    const struct limit_from from = limit_from_of(a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    struct limit_source *s = limit_source_take(t, &from);
     if (!s) {
         pthread_mutex_unlock(&t->lock);
         return;
@@ -198,8 +199,9 @@ void limits_disconnect(struct limits *l, const struct config_limits *c, const st
 {
     if (!limits_are_counted(a))
         return;
-    struct limit_sources *t = limits_lock_sources(l, a);
-    struct limit_source *s = limit_source_find(t, a);
+    const struct limit_from from = limit_from_of(a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    struct limit_source *s = limit_source_find(t, &from);
     if (!s || s->sessions == 0) {
         pthread_mutex_unlock(&t->lock);
         return;
@@ -233,8 +235,9 @@ static bool limits_admit_from(struct limits *l, const struct config_limits *c, c
     if (!limits_are_counted(a))
         return true;
     uint64_t rate = limits_login_rate(l, c, a);
-    struct limit_sources *t = limits_lock_sources(l, a);
-    struct limit_source *s = rate ? limit_source_take(t, a) : limit_source_find(t, a);
+    const struct limit_from from = limit_from_of(a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    struct limit_source *s = rate ? limit_source_take(t, &from) : limit_source_find(t, &from);
     if (!s) {
         pthread_mutex_unlock(&t->lock);
         return true;
@@ -258,8 +261,9 @@ void limits_login(struct limits *l, const struct config_limits *c, const struct 
         return;
     }
     uint64_t max = limits_max_user_sessions(l, c, user, own_max);
-    struct limit_users *t = limits_lock_users(l, user);
-    struct limit_user *u = limit_user_take(t, user);
+    const struct hashed_key name = hashed_key_of(str_of(user));
+    struct limit_users *t = limits_lock_users(l, &name);
+    struct limit_user *u = limit_user_take(t, &name);
     if (u)
         u->own_max = own_max;
     if (u && max && sessions_of_all(u->sessions, u->near) >= max) {
@@ -279,8 +283,9 @@ void limits_login(struct limits *l, const struct config_limits *c, const struct 
 
 void limits_logout(struct limits *l, const char *user)
 {
-    struct limit_users *t = limits_lock_users(l, user);
-    struct limit_user *u = limit_user_find(t, user);
+    const struct hashed_key name = hashed_key_of(str_of(user));
+    struct limit_users *t = limits_lock_users(l, &name);
+    struct limit_user *u = limit_user_find(t, &name);
     if (u && u->sessions > 0) {
         u->sessions--;
         limit_user_settle(t, u);
@@ -301,8 +306,9 @@ void limits_shift_source(struct limits *l, const struct config_limits *c, const 
 {
     if (!limits_are_counted(a))
         return;
-    struct limit_sources *t = limits_lock_sources(l, a);
-    struct limit_source *s = limit_source_take(t, a);
+    const struct limit_from from = limit_from_of(a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    struct limit_source *s = limit_source_take(t, &from);
     if (!s) {
         pthread_mutex_unlock(&t->lock);
         return;
@@ -313,8 +319,9 @@ void limits_shift_source(struct limits *l, const struct config_limits *c, const 
 
 void limits_shift_user(struct limits *l, const char *user, int64_t by)
 {
-    struct limit_users *t = limits_lock_users(l, user);
-    struct limit_user *u = limit_user_take(t, user);
+    const struct hashed_key name = hashed_key_of(str_of(user));
+    struct limit_users *t = limits_lock_users(l, &name);
+    struct limit_user *u = limit_user_take(t, &name);
     if (u) {
         u->sessions = sessions_shifted(u->sessions, by);
         limit_user_settle(t, u);
@@ -360,8 +367,9 @@ struct limit_source_facts limits_look_source(struct limits *l, const struct conf
     if (!limits_are_counted(a))
         return f;
     uint64_t rate = limits_login_rate(l, c, a);
-    struct limit_sources *t = limits_lock_sources(l, a);
-    const struct limit_source *s = limit_source_find(t, a);
+    const struct limit_from from = limit_from_of(a);
+    struct limit_sources *t = limits_lock_sources(l, &from);
+    const struct limit_source *s = limit_source_find(t, &from);
     const struct limit_past *p = s ? s->past : NULL;
     if (s)
         f = (struct limit_source_facts){.is_known = true,
@@ -385,8 +393,9 @@ struct limit_source_facts limits_look_source(struct limits *l, const struct conf
 struct limit_user_facts limits_look_user(struct limits *l, const char *user)
 {
     struct limit_user_facts f = {0};
-    struct limit_users *t = limits_lock_users(l, user);
-    const struct limit_user *u = limit_user_find(t, user);
+    const struct hashed_key name = hashed_key_of(str_of(user));
+    struct limit_users *t = limits_lock_users(l, &name);
+    const struct limit_user *u = limit_user_find(t, &name);
     if (u)
         f = (struct limit_user_facts){.is_known = true,
                                       .sessions = u->sessions,

@@ -26,8 +26,7 @@ struct limits {
     struct rules bans, overrides;
     pthread_mutex_t guesses_lock;
     struct guesses guesses;
-    uint8_t key[16];       /* of the hashes of user names, for the stripes */
-    uint8_t share_key[16]; /* of those that are counted */
+    uint8_t share_key[16]; /* of the hashes of users that are counted */
     /* Of a fleet: who is near a limit is noted for the others, see limit_elsewhere.h. */
     _Atomic unsigned n_nodes, n_nodes_users;
 };

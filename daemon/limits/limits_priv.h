@@ -7,9 +7,9 @@
 
 /* Is it an address that counts? UNIX sockets do not. */
 bool limits_are_counted(const struct addr *a);
-/* Locks the stripe of an address, of a user. */
-struct limit_sources *limits_lock_sources(struct limits *l, const struct addr *a);
-struct limit_users *limits_lock_users(struct limits *l, const char *user);
+/* Locks the stripe of an address, of a user's name. */
+struct limit_sources *limits_lock_sources(struct limits *l, const struct limit_from *a);
+struct limit_users *limits_lock_users(struct limits *l, const struct hashed_key *user);
 /* After a change of s: what counts no longer is forgotten. s may be gone. */
 void limits_keep_source(struct limits *l, struct limit_sources *t, struct limit_source *s,
                         const struct config_limits *c, uint64_t now_ms);

@@ -284,7 +284,8 @@ void session_end(struct session *s, enum session_end end)
     s->is_client_counted = false;
     safe_iters_skip(&s->env->walks, &s->link);
     list_del(&s->link);
-    (void)table_del(&s->env->by_id, map_key_u64(&s->id));
+    const struct hashed_key id = hashed_key_of(map_key_u64(&s->id));
+    (void)table_del(&s->env->by_id, &id);
     s->env->count--;
     loop_defer(s->env->loop, &s->death);
 }
@@ -418,7 +419,8 @@ struct session *session_new(struct session_env *env, struct snapshot *snapshot, 
 
 int session_enlist(struct session *s)
 {
-    int err = table_add(&s->env->by_id, s);
+    const struct hashed_key id = hashed_key_of(map_key_u64(&s->id));
+    int err = table_add(&s->env->by_id, &id, s);
     if (err < 0)
         return err;
     list_add_tail(&s->env->sessions, &s->link);

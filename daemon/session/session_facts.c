@@ -121,7 +121,8 @@ const char *session_listener(const struct session *s)
 
 struct session *session_find(const struct session_env *env, uint64_t id)
 {
-    return table_get(&env->by_id, map_key_u64(&id));
+    const struct hashed_key key = hashed_key_of(map_key_u64(&id));
+    return table_get(&env->by_id, &key);
 }
 
 struct session *session_of_link(struct list *link)

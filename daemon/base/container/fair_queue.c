@@ -26,7 +26,8 @@ void fair_queue_init(struct fair_queue *q, size_t max)
 
 static void fair_source_free(struct fair_queue *q, struct fair_source *s)
 {
-    (void)table_del(&q->by_source, map_key_u64(&s->id));
+    const struct hashed_key key = hashed_key_of(map_key_u64(&s->id));
+    (void)table_del(&q->by_source, &key);
     list_del(&s->link);
     free(s);
 }
@@ -46,7 +47,8 @@ static struct fair_source *fair_source_new(struct fair_queue *q, uint64_t id)
         return NULL;
     s->id = id;
     list_init(&s->items);
-    if (table_add(&q->by_source, s) < 0) {
+    const struct hashed_key key = hashed_key_of(map_key_u64(&s->id));
+    if (table_add(&q->by_source, &key, s) < 0) {
         free(s);
         return NULL;
     }
@@ -56,7 +58,8 @@ static struct fair_source *fair_source_new(struct fair_queue *q, uint64_t id)
 
 int fair_queue_push(struct fair_queue *q, struct fair_item *item, uint64_t source)
 {
-    struct fair_source *s = table_get(&q->by_source, map_key_u64(&source));
+    const struct hashed_key key = hashed_key_of(map_key_u64(&source));
+    struct fair_source *s = table_get(&q->by_source, &key);
     size_t n_free = q->max > q->n ? q->max - q->n : 0;
     if (n_free == 0 || (s && source != FAIR_SOURCE_OWN && s->n >= n_free))
         return -ERR_BUSY;

@@ -12,18 +12,18 @@
 #define TABLE_MOVES                                                                                \
     8 /* slots of old that each change looks at: it is empty before the next growth */
 
-static uint8_t table_key[16];
-static pthread_once_t table_key_once = PTHREAD_ONCE_INIT;
+static uint8_t table_secret[16];
+static pthread_once_t table_secret_once = PTHREAD_ONCE_INIT;
 
-static void table_key_make(void)
+static void table_secret_make(void)
 {
-    hash_random(table_key, sizeof(table_key));
+    hash_random(table_secret, sizeof(table_secret));
 }
 
-static uint64_t table_hash(struct str key)
+struct hashed_key hashed_key_of(struct str text)
 {
-    pthread_once(&table_key_once, table_key_make);
-    return hash_sip_table(table_key, key);
+    pthread_once(&table_secret_once, table_secret_make);
+    return (struct hashed_key){text, hash_sip_table(table_secret, text)};
 }
 
 void table_fini(struct table *t)
@@ -36,19 +36,19 @@ void table_fini(struct table *t)
 /* ---- one array; it is never full ---- */
 
 /* Index of the key's item, or of the free slot where it belongs. */
-static size_t slots_find(const struct table *t, const struct table_slots *s, struct str key,
-                         uint64_t hash)
+static size_t slots_find(const struct table *t, const struct table_slots *s,
+                         const struct hashed_key *key)
 {
-    size_t i = hash & (s->cap - 1);
-    while (s->v[i] && !str_eq(t->key(s->v[i]), key))
+    size_t i = key->hash & (s->cap - 1);
+    while (s->v[i] && !str_eq(t->key(s->v[i]), key->text))
         i = (i + 1) & (s->cap - 1);
     return i;
 }
 
-static void slots_add(const struct table *t, struct table_slots *s, void *item)
+static void slots_add(const struct table *t, struct table_slots *s, const struct hashed_key *key,
+                      void *item)
 {
-    struct str key = t->key(item);
-    s->v[slots_find(t, s, key, table_hash(key))] = item;
+    s->v[slots_find(t, s, key)] = item;
 }
 
 /* Later items of the same run move up, so that no tombstones are needed. */
@@ -57,7 +57,7 @@ static void *slots_take(const struct table *t, struct table_slots *s, size_t gap
     void *item = s->v[gap];
     size_t mask = s->cap - 1;
     for (size_t i = (gap + 1) & mask; s->v[i]; i = (i + 1) & mask) {
-        size_t home = table_hash(t->key(s->v[i])) & mask;
+        size_t home = hashed_key_of(t->key(s->v[i])).hash & mask;
         if (((i - home) & mask) < ((i - gap) & mask))
             continue;
         s->v[gap] = s->v[i];
@@ -67,10 +67,10 @@ static void *slots_take(const struct table *t, struct table_slots *s, size_t gap
     return item;
 }
 
-static void *slots_get(const struct table *t, const struct table_slots *s, struct str key,
-                       uint64_t hash)
+static void *slots_get(const struct table *t, const struct table_slots *s,
+                       const struct hashed_key *key)
 {
-    return s->cap ? s->v[slots_find(t, s, key, hash)] : NULL;
+    return s->cap ? s->v[slots_find(t, s, key)] : NULL;
 }
 
 /* ---- changing the size ---- */
@@ -78,9 +78,11 @@ static void *slots_get(const struct table *t, const struct table_slots *s, struc
 static void table_move_some(struct table *t)
 {
     for (int i = 0; i < TABLE_MOVES && t->old.cap > 0; i++) {
-        if (t->old.v[t->old_at]) /* what moves up may come here */
-            slots_add(t, &t->slots, slots_take(t, &t->old, t->old_at));
-        else if (++t->old_at == t->old.cap) {
+        if (t->old.v[t->old_at]) { /* what moves up may come here */
+            void *item = slots_take(t, &t->old, t->old_at);
+            const struct hashed_key key = hashed_key_of(t->key(item));
+            slots_add(t, &t->slots, &key, item);
+        } else if (++t->old_at == t->old.cap) {
             free(t->old.v);
             t->old = (struct table_slots){0};
         }
@@ -100,16 +102,15 @@ static int table_resize(struct table *t, size_t cap)
 
 /* ---- the table ---- */
 
-void *table_get(const struct table *t, struct str key)
+void *table_get(const struct table *t, const struct hashed_key *key)
 {
     if (t->count == 0)
         return NULL;
-    uint64_t hash = table_hash(key);
-    void *item = slots_get(t, &t->slots, key, hash);
-    return item ? item : slots_get(t, &t->old, key, hash);
+    void *item = slots_get(t, &t->slots, key);
+    return item ? item : slots_get(t, &t->old, key);
 }
 
-int table_add(struct table *t, void *item)
+int table_add(struct table *t, const struct hashed_key *key, void *item)
 {
     table_move_some(t);
     if (t->old.cap == 0 && (t->count + 1) * 4 > t->slots.cap * 3) {
@@ -117,21 +118,20 @@ int table_add(struct table *t, void *item)
         if (err < 0)
             return err;
     }
-    slots_add(t, &t->slots, item);
+    slots_add(t, &t->slots, key, item);
     t->count++;
     return 0;
 }
 
-void *table_del(struct table *t, struct str key)
+void *table_del(struct table *t, const struct hashed_key *key)
 {
     if (t->count == 0)
         return NULL;
-    uint64_t hash = table_hash(key);
     struct table_slots *s = &t->slots;
-    size_t at = s->cap ? slots_find(t, s, key, hash) : 0;
+    size_t at = s->cap ? slots_find(t, s, key) : 0;
     if (!s->cap || !s->v[at]) {
         s = &t->old;
-        at = s->cap ? slots_find(t, s, key, hash) : 0;
+        at = s->cap ? slots_find(t, s, key) : 0;
     }
     if (!s->cap || !s->v[at])
         return NULL;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/err.h"
 #include "base/str.h"
@@ -20,11 +21,19 @@ struct table {
     size_t old_at; /* all of old before this is free */
 };
 
+/* A key as tables look it up: hashed once, for as many calls as there are. Borrows its text. */
+struct hashed_key {
+    struct str text;
+    uint64_t hash; /* keyed, the same in all tables of the process */
+};
+/* Thread: any. */
+struct hashed_key hashed_key_of(struct str text);
+
 /* Items are not touched. */
 void table_fini(struct table *t);
 /* NULL when there is none. */
-void *table_get(const struct table *t, struct str key);
-/* item is not NULL, its key not in the table. -ERR_NOMEM. */
-int table_add(struct table *t, void *item) NODISCARD;
+void *table_get(const struct table *t, const struct hashed_key *key);
+/* item is not NULL; key is its own, and not in the table. -ERR_NOMEM. */
+int table_add(struct table *t, const struct hashed_key *key, void *item) NODISCARD;
 /* Takes an item out and returns it (NULL when there is none). */
-void *table_del(struct table *t, struct str key);
+void *table_del(struct table *t, const struct hashed_key *key);

@@ -120,10 +120,11 @@ static void pin_settle_idle(struct pin_table *t, struct pin_stripe *s, struct pi
         bool is_wanted = oldest->is_proved || !list_is_empty(&oldest->dirty);
         if (is_wanted && s->n_idle <= t->max_idle && oldest->idle_ms + PIN_IDLE_MS > now_ms)
             return;
+        const struct hashed_key key = hashed_key_of(pin_table_key(oldest));
         list_del(&oldest->link);
         list_del(&oldest->dirty);
         s->n_idle--;
-        (void)table_del(&s->by_key, pin_table_key(oldest));
+        (void)table_del(&s->by_key, &key);
         pin_free(oldest);
     }
 }
@@ -233,13 +234,14 @@ static size_t pin_stripe_of(const struct pin_table *t, const struct pin_key *k)
 /* With the stripe locked; k's text in a place of the caller's. */
 static struct pin *pin_find(const struct pin_stripe *s, const struct pin_key *k)
 {
-    char key[PIN_HASH_BYTES + PIN_NAME_SIZE];
+    char text[PIN_HASH_BYTES + PIN_NAME_SIZE];
     size_t n = strlen(k->pool);
     if (n >= PIN_NAME_SIZE)
         return NULL;
-    memcpy(key, k->user, PIN_HASH_BYTES);
-    memcpy(key + PIN_HASH_BYTES, k->pool, n);
-    return table_get(&s->by_key, str_n(key, PIN_HASH_BYTES + n));
+    memcpy(text, k->user, PIN_HASH_BYTES);
+    memcpy(text + PIN_HASH_BYTES, k->pool, n);
+    const struct hashed_key key = hashed_key_of(str_n(text, PIN_HASH_BYTES + n));
+    return table_get(&s->by_key, &key);
 }
 
 struct pin *pin_begin(struct pin_table *t, const struct pin_key *k, const char *user,
@@ -249,7 +251,8 @@ struct pin *pin_begin(struct pin_table *t, const struct pin_key *k, const char *
     struct pin_stripe *s = pin_lock_stripe(t, i);
     struct pin *p = pin_find(s, k);
     if (!p && (p = pin_new(k, i, user))) {
-        if (table_add(&s->by_key, p) < 0) {
+        const struct hashed_key key = hashed_key_of(pin_table_key(p));
+        if (table_add(&s->by_key, &key, p) < 0) {
             pin_free(p);
             p = NULL;
         } else {

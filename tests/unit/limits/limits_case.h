@@ -76,7 +76,8 @@ static inline uint32_t failures_of(struct fixture *f, const struct addr *a)
 
 static inline struct limit_source *source(struct fixture *f, const struct addr *a)
 {
-    return limit_source_find(&f->limits.sources[0], a);
+    const struct limit_from from = limit_from_of(a);
+    return limit_source_find(&f->limits.sources[0], &from);
 }
 
 /* A failure, and the ban that the owner of the bans makes of it. */
