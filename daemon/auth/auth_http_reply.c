@@ -150,21 +150,21 @@ static const char *read_sasl_error(struct reader *d, struct str v)
     return NULL;
 }
 
-static const struct {
-    struct str name;
+static const struct reply_row {
+    struct str name; /* behind "Auth-" */
     const char *(*read)(struct reader *d, struct str v);
 } rows[] = {
-    {STR("Auth-Status"), read_status},
-    {STR("Auth-Wait"), read_wait},
-    {STR("Auth-Server"), read_server},
-    {STR("Auth-Port"), read_port},
-    {STR("Auth-Pool"), read_pool},
-    {STR("Auth-Backend"), read_backend},
-    {STR("Auth-User"), read_user},
-    {STR("Auth-Pass"), read_pass},
-    {STR("Auth-SMTP"), read_smtp},
-    {STR("Auth-Error-Code"), read_code},
-    {STR("Auth-Error-SASL"), read_sasl_error},
+    {STR("Status"), read_status},
+    {STR("Wait"), read_wait},
+    {STR("Server"), read_server},
+    {STR("Port"), read_port},
+    {STR("Pool"), read_pool},
+    {STR("Backend"), read_backend},
+    {STR("User"), read_user},
+    {STR("Pass"), read_pass},
+    {STR("SMTP"), read_smtp},
+    {STR("Error-Code"), read_code},
+    {STR("Error-SASL"), read_sasl_error},
 };
 
 /* A refusal stands whatever is wrong with the rest. */
@@ -185,20 +185,30 @@ static void find_problem(const struct reader *d, const char *problem)
     }
 }
 
+/* What reads a header; NULL: it is none of ours. */
+static const struct reply_row *row_of(struct str name)
+{
+    if (!str_is_iprefix(name, STR("Auth-")))
+        return NULL;
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        if (str_ieq(str_skip(name, 5), rows[i].name))
+            return &rows[i];
+    return NULL;
+}
+
 void auth_http_reply_parse(const struct http_header *headers, size_t n, struct auth_http_reply *ret)
 {
     struct auth_http_reply r = {.smtp_auth = -1};
     struct reader d = {.r = &r};
     const char *problem = NULL;
-    for (size_t i = 0; i < n; i++)
-        for (size_t k = 0; k < ARRAY_LEN(rows); k++) {
-            if (!str_ieq(headers[i].name, rows[k].name))
-                continue;
-            const char *bad = str_has_crlf_nul(headers[i].value)
-                                  ? "the reply holds a line end or a NUL"
-                                  : rows[k].read(&d, headers[i].value);
-            problem = problem ? problem : bad;
-        }
+    for (size_t i = 0; i < n; i++) {
+        const struct reply_row *row = row_of(headers[i].name);
+        if (!row)
+            continue;
+        const char *bad = str_has_crlf_nul(headers[i].value) ? "the reply holds a line end or a NUL"
+                                                             : row->read(&d, headers[i].value);
+        problem = problem ? problem : bad;
+    }
     find_problem(&d, problem);
     *ret = r;
 }

@@ -62,7 +62,12 @@ static void http_accepted(struct auth_query *q, const struct auth_http_reply *r)
     /* Who it is: the name that the auth server gave, so that aliases of one mailbox count as one
      * user. */
     struct str name = buf_str(&result->backend_cred.user);
-    if ((has_login || name.n > 0) && user_name_normalise(name, result->user) < 0)
+    int err = 0;
+    if (has_login && str_eq(name, buf_str(&q->ask.cred.user)))
+        (void)str_copy(result->user, sizeof(result->user), str_of(q->ask.user));
+    else if (has_login || name.n > 0)
+        err = user_name_normalise(name, result->user);
+    if (err < 0)
         query_refuse(q, AUTH_TEMPFAIL, "the auth server sent an impossible Auth-User");
     else if (has_login && q->ask.r.is_backend_password_needed &&
              result->backend_cred.secret.len == 0)

@@ -91,14 +91,14 @@ static void on_timeout(struct loop_timer *t)
 /* Whole lines "Name: value\r\n": nothing in a value can begin a line of its own. */
 static bool http_are_fields(struct str s)
 {
+    if (str_index(s, '\0') >= 0)
+        return false;
     while (s.n > 0) {
         const char *end = memchr(s.p, '\n', s.n);
         size_t n = end ? (size_t)(end - s.p) : 0;
-        if (n < 2 || s.p[n - 1] != '\r')
+        if (n < 2 || memchr(s.p, '\r', n) != end - 1)
             return false;
-        if (memchr(s.p, '\r', n - 1) || memchr(s.p, '\0', n) || s.p[0] == ' ' || s.p[0] == '\t')
-            return false;
-        if (str_index(str_n(s.p, n), ':') <= 0)
+        if (s.p[0] == ' ' || s.p[0] == '\t' || s.p[0] == ':' || !memchr(s.p, ':', n))
             return false;
         s = str_skip(s, n + 1);
     }
