@@ -241,16 +241,24 @@ static void smtp_watch_server_char(struct smtp_watch *w, char c)
     memset(w->reply, 0, sizeof(w->reply));
 }
 
+/* Of a line only its code counts, and its end. */
+static size_t smtp_watch_server_some(struct smtp_watch *w, struct str bytes)
+{
+    if (w->reply_pos == sizeof(w->reply) && bytes.p[0] != '\n') {
+        const char *lf = memchr(bytes.p, '\n', bytes.n);
+        return lf ? (size_t)(lf - bytes.p) : bytes.n;
+    }
+    smtp_watch_server_char(w, bytes.p[0]);
+    return 1;
+}
+
 size_t smtp_watch_feed(struct watch *head, enum watch_side side, struct str bytes)
 {
     struct smtp_watch *w = (struct smtp_watch *)head;
     const char *start = bytes.p;
     while (bytes.n > 0) {
-        size_t n = 1;
-        if (side == WATCH_CLIENT)
-            n = smtp_watch_client_some(w, bytes);
-        else
-            smtp_watch_server_char(w, bytes.p[0]);
+        size_t n = side == WATCH_CLIENT ? smtp_watch_client_some(w, bytes)
+                                        : smtp_watch_server_some(w, bytes);
         bytes = str_n(bytes.p + n, bytes.n - n);
         if (head->false_end || head->is_forbidden)
             break;
