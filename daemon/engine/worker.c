@@ -18,6 +18,15 @@
 
 /* ---- notes for the control thread ---- */
 
+/* Puts a string into a note's text, cut to max bytes with its NUL. *at moves behind it. */
+static const char *note_text(char **at, size_t max, struct str s)
+{
+    char *text = *at;
+    (void)str_copy(text, max, s);
+    *at = text + (s.n < max ? s.n : max - 1) + 1;
+    return text;
+}
+
 static void on_note(void *arg, enum session_note note, const struct session *s, const char *reason,
                     struct str detail)
 {
@@ -34,7 +43,7 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     pthread_mutex_unlock(&w->notes.lock);
     if (!n)
         return;
-    memset(n, 0, sizeof(*n));
+    memset(n, 0, offsetof(struct worker_note, text));
     n->kept_by = &w->notes;
     n->mail.fn = w->spec.deliver;
     n->what = note;
@@ -46,14 +55,15 @@ static void on_note(void *arg, enum session_note note, const struct session *s, 
     n->reason = reason;
     n->judge = session_judge(s);
     n->provider = session_provider(s);
-    (void)str_copy(n->listener, sizeof(n->listener), str_of(session_listener(s)));
-    (void)str_copy(n->detail, sizeof(n->detail), detail);
     session_figures(s, &n->in_bytes, &n->out_bytes, &n->age_ms);
     /* The name of a failed login is what the client claimed: nobody proved it. */
     struct str user = session_user(s) || note != SESSION_NOTE_FAILURE ? str_of(session_user(s))
                                                                       : session_claimed_user(s);
-    (void)str_copy(n->user, sizeof(n->user), user);
-    (void)str_copy(n->backend, sizeof(n->backend), str_of(session_backend(s)));
+    char *at = n->text;
+    n->user = note_text(&at, NOTE_USER_MAX, user);
+    n->backend = note_text(&at, NOTE_BACKEND_MAX, str_of(session_backend(s)));
+    n->listener = note_text(&at, NOTE_LISTENER_MAX, str_of(session_listener(s)));
+    n->detail = note_text(&at, NOTE_DETAIL_MAX, detail);
     /* Mostly nobody waits for it: waking the control thread for each would cost more than it. */
     (is_watched ? mailbox_post : mailbox_post_lazily)(w->spec.control, &n->mail);
 }

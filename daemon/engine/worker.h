@@ -32,7 +32,13 @@ struct worker_notes {
     struct free_list free; /* under the lock */
 };
 
-/* Something that happened to a session, told to the control thread. */
+#define NOTE_LISTENER_MAX 32
+#define NOTE_DETAIL_MAX 256
+#define NOTE_USER_MAX 256
+#define NOTE_BACKEND_MAX 64
+
+/* Something that happened to a session, told to the control thread. Its strings stand in text, one
+ * right behind the other: what two CPUs have to move between them is as little as it can be. */
 struct worker_note {
     struct mail mail;
     struct worker_notes *kept_by; /* of its worker */
@@ -46,10 +52,10 @@ struct worker_note {
     const char *reason;                   /* static */
     const char *judge;                    /* who judged the login; static, NULL */
     unsigned provider;                    /* the last that was asked */
-    char listener[32];
-    char detail[256]; /* more of a failure, for operators */
-    char user[256];
-    char backend[64]; /* "" = none */
+    const char *listener, *user;
+    const char *detail;  /* more of a failure, for operators; "" = none */
+    const char *backend; /* "" = none */
+    char text[NOTE_LISTENER_MAX + NOTE_DETAIL_MAX + NOTE_USER_MAX + NOTE_BACKEND_MAX];
 };
 
 struct worker {
