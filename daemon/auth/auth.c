@@ -8,7 +8,7 @@
 #include "base/log/log.h"
 #include "store/store.h"
 
-#define QUERIES_KEPT 16                   /* of some 2,300 bytes */
+#define QUERIES_KEPT 64                   /* of some 2,300 bytes */
 #define CACHE_MAX_BYTES (4 * 1024 * 1024) /* per worker: some thousand answers */
 
 static const struct auth_provider_ops *const kinds[] = {

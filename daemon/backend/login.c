@@ -17,24 +17,24 @@
 enum login_phase { LOGIN_RESOLVE, LOGIN_CONNECT, LOGIN_TLS, LOGIN_DIALOGUE, LOGIN_OVER };
 
 struct login {
-    struct login_spec spec;
-    struct proxyhdr proxy;
-    struct addr source;
     struct back *back; /* NULL before the dialogue */
-    struct resolver_query *query;
-    struct loop_timer timer;
-    struct loop_deferred later;  /* the start, the callback or the end */
-    bool is_unheard;             /* connecting by conn_connect_unheard */
-    struct buf in, out, message; /* out: of one step at a time; may hold credentials */
-    struct addr addrs[LOGIN_ADDRESSES_MAX];
-    size_t n_addrs, next_addr;
-    struct login_outcome outcome;
     enum login_phase phase;
+    bool is_unheard; /* connecting by conn_connect_unheard */
+    bool is_delivering;
+    bool is_ready;               /* it waits for login_resume */
+    bool is_resumed;             /* its connection waited; a new one has not been tried */
+    struct buf in, out, message; /* out: of one step at a time; may hold credentials */
+    struct loop_timer timer;
+    struct loop_deferred later; /* the start, the callback or the end */
+    struct login_spec spec;
     uint64_t started_us;
     uint64_t total_deadline_ms, deadline_ms; /* of everything, of the phase; UINT64_MAX = none */
-    bool is_delivering;
-    bool is_ready;   /* it waits for login_resume */
-    bool is_resumed; /* its connection waited; a new one has not been tried */
+    struct login_outcome outcome;
+    struct proxyhdr proxy;
+    struct addr source;
+    struct resolver_query *query;
+    struct addr addrs[LOGIN_ADDRESSES_MAX];
+    size_t n_addrs, next_addr;
 };
 
 static void login_connect_next(struct login *l);

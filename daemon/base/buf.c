@@ -14,7 +14,7 @@
 #ifdef __SANITIZE_ADDRESS__
 #define BUF_KEPT 0 /* it sees the use of what was freed, not of what is kept */
 #else
-#define BUF_KEPT 16 /* of each size: 15 KiB of a thread in all */
+#define BUF_KEPT 64 /* of each size: 60 KiB of a thread in all */
 #endif
 
 /* The beginning of a block that is kept. */

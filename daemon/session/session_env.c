@@ -5,7 +5,7 @@
 #include "session/session_priv.h"
 #include "session/trace.h"
 
-#define SESSION_PREAUTHS_KEPT 16 /* of some 1,400 bytes */
+#define SESSION_PREAUTHS_KEPT 64 /* of some 1,400 bytes: so many clients are accepted at once */
 
 static struct str session_key(const void *item)
 {

@@ -37,49 +37,49 @@ struct preauth_pin {
 struct preauth {
     struct list held; /* of env->held */
     struct session *session;
-    struct buf in; /* read and not yet understood */
-    struct front_env front_env;
     struct front *front;
+    struct buf in; /* read and not yet understood */
+    struct auth_query *query;
+    struct login *login;
+    struct sasl *sasl;
+    struct credentials *cred; /* what is being judged: of front or sasl */
+    struct backend *granted;  /* the place that it waited for: one reference; NULL */
+    uint64_t deadline_ms;     /* of everything before the relay */
+    uint64_t login_us;        /* monotonic: when the credentials were there */
+    unsigned failures;        /* bad commands and refused logins */
+    unsigned commands;        /* all, and the responses of SASL exchanges */
+    bool is_client_eof, is_starttls, is_pumping;
+    bool is_behind;          /* whole commands wait for their share of the next turns */
+    bool is_sasl_over;       /* the last challenge ends the exchange: its answer is empty */
+    bool is_error_challenge; /* the answer to it is followed by the failure */
+    bool is_backend_judge;   /* nobody but the backend has judged the credentials */
+    bool is_user_held;
+    bool has_proxy;
+    struct place_wait wait; /* for a place on a backend that is full */
+    struct front_env front_env;
     struct capabilities_list *capabilities;
     struct sasl_env sasl_env;
-    struct sasl *sasl;
     struct buf channel_binding;
     char *identity; /* of the client's certificate, for EXTERNAL */
     char apop_salt[96];
-    struct auth_query *query;
     struct resolver_query *lookup; /* the client's name (SMTP) */
-    struct credentials *cred;      /* what is being judged: of front or sasl */
     struct credentials backend_cred;
     char *master_user;
     struct route route;
     struct pools *pools; /* that route.pool is of, when it changed while the login waited; one
                             reference, NULL = the snapshot's */
     struct pool_choice choice;
-    struct place_wait wait;  /* for a place on a backend that is full */
-    struct backend *granted; /* the place that it waited for: one reference; NULL */
-    struct login *login;
     struct preauth_pin pin;
     struct proxyhdr proxy; /* what the load balancer said */
-    bool has_proxy;
     int smtp_auth;
     char *client_host;               /* PTR name or "[UNAVAILABLE]" */
     struct preauth_failure *failure; /* the last one; NULL: there was none */
-    uint64_t deadline_ms;            /* of everything before the relay */
-    uint64_t login_us;               /* monotonic: when the credentials were there */
     uint64_t held_ms, held_until_ms, keepalive_ms;
     unsigned max_sessions;    /* of the user's entry */
-    unsigned failures;        /* bad commands and refused logins */
-    unsigned commands;        /* all, and the responses of SASL exchanges */
     uint64_t judged;          /* hold_count when the judging of the user began */
     size_t peeked;            /* bytes of the PROXY header seen so far */
     enum auth_status refusal; /* once the backend found the password right; AUTH_OK = none */
     char *refusal_text;       /* words for the client, NULL */
-    bool is_backend_judge;    /* nobody but the backend has judged the credentials */
-    bool is_user_held;
-    bool is_sasl_over;       /* the last challenge ends the exchange: its answer is empty */
-    bool is_error_challenge; /* the answer to it is followed by the failure */
-    bool is_client_eof, is_starttls, is_pumping;
-    bool is_behind; /* whole commands wait for their share of the next turns */
     char session_id[32];
 };
 
@@ -101,34 +101,16 @@ struct session_rate {
     uint32_t in, out; /* bytes a second */
 };
 
+/* What each event looks at comes first, so that few lines of memory have to be fetched for it. */
 struct session {
     struct list link;
     struct session_env *env;
-    struct snapshot *snapshot;
     const struct snapshot_listener *listener;
     const struct proto *proto;
-    struct conn client, server;
-    struct loop_timer timer;
-    struct loop_deferred death;
-    struct preauth *pre; /* NULL from the relay on */
-    struct watch *watch; /* only in the relay */
-    struct buf *early; /* what the client said while watch->is_server_due, perhaps a secret; NULL =
-                          nothing */
+    struct preauth *pre;       /* NULL from the relay on */
+    struct watch *watch;       /* only in the relay */
     struct trace_tap *tap;     /* somebody traces it, or may want to; NULL */
     struct session_kill *kill; /* an operator wants it to end */
-    struct backend *backend;   /* one reference; NULL before a choice */
-    struct pin_backend *pin;   /* it counts there in the fleet; NULL = it does not */
-    const struct pool *pool;   /* that says how the backend is reached; of snapshot, set with it */
-    char *user;
-    char *client_name;        /* IMAP ID, printable; NULL */
-    const char *auth_source;  /* who judged the last try, static; NULL: nobody yet */
-    const char *route_reason; /* static */
-    uint64_t id;
-    uint64_t started_wall_ms, started_ms, active_ms, relay_ms;
-    struct session_rate rate;
-    uint64_t told_in, told_out; /* bytes that the backend's totals have */
-    struct addr peer, server_addr;
-    char client_tls[8], server_tls[8]; /* "TLSv1.3", "" = clear */
     uint8_t state, end, mech;
     uint8_t attempts;      /* logins tried */
     uint8_t provider;      /* index of the provider that auth_source is of */
@@ -138,6 +120,26 @@ struct session {
     bool has_place;                          /* on its backend, see places.h */
     bool is_orphan;                          /* its mail server died; the timer ends it */
     bool is_keepalive_on;                    /* in the relay: it has been quiet once */
+    uint64_t active_ms;
+    struct conn client, server;
+    struct loop_timer timer;
+    struct loop_deferred death;
+    struct snapshot *snapshot;
+    struct buf *early; /* what the client said while watch->is_server_due, perhaps a secret; NULL =
+                          nothing */
+    struct backend *backend; /* one reference; NULL before a choice */
+    struct pin_backend *pin; /* it counts there in the fleet; NULL = it does not */
+    const struct pool *pool; /* that says how the backend is reached; of snapshot, set with it */
+    char *user;
+    char *client_name;        /* IMAP ID, printable; NULL */
+    const char *auth_source;  /* who judged the last try, static; NULL: nobody yet */
+    const char *route_reason; /* static */
+    uint64_t id;
+    uint64_t started_wall_ms, started_ms, relay_ms;
+    struct session_rate rate;
+    uint64_t told_in, told_out; /* bytes that the backend's totals have */
+    struct addr peer, server_addr;
+    char client_tls[8], server_tls[8]; /* "TLSv1.3", "" = clear */
 };
 
 /* A log line about a session goes where its listener's lines go. */
