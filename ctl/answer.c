@@ -30,8 +30,8 @@ void run_print_text(struct run_job *job, const json_t *object)
 {
     const json_t *text = json_object_get(object, "text");
     if (json_is_string(text))
-        fwrite(json_string_value(text), 1, json_string_length(text), job->run->out);
-    fflush(job->run->out);
+        fwrite(json_string_value(text), 1, json_string_length(text), job->output.f);
+    output_flush(&job->output);
 }
 
 /* Is it one of those that this command asked, and did it answer? */
@@ -85,6 +85,7 @@ void run_rows(struct run_job *job, const struct run_node *node, const json_t *ro
     job->is_over = !job->collected && limit && job->n_rows >= limit;
     if (!job->collected && !run_is_raw_text(job))
         run_print_rows(job, chunk);
+    job->is_over = job->is_over || job->output.write_error;
     json_decref(chunk);
 }
 

@@ -15,7 +15,7 @@ struct run_job {
     size_t n_rows;     /* printed or collected */
     size_t n_of_node[ARGS_SOCKETS_MAX]; /* printed; as run.nodes */
     bool has_error_rows;                /* config check found errors */
-    bool is_over;                       /* --limit is reached */
+    bool is_over;                       /* --limit is reached, or nothing more can be written */
     struct problem problem;
 };
 

@@ -109,7 +109,8 @@ int main(int argc, char **argv)
     int code = main_word(&r, argc > 1 ? (size_t)(argc - 1) : 0, (const char *const *)argv + 1);
     run_fini(&r);
     if (fflush(stdout) || ferror(stdout)) {
-        fprintf(stderr, "mailproxyctl: cannot write: %s\n", strerror(errno));
+        fprintf(stderr, "mailproxyctl: cannot write: %s\n",
+                strerror(r.write_error ? r.write_error : errno));
         return code ? code : PROBLEM_FAILED;
     }
     return code;

@@ -28,6 +28,7 @@ struct run {
     bool can_draw;       /* err is a terminal */
     bool is_stdin_taken; /* commands are read from it */
     int width;           /* of the terminal, 0 = unknown */
+    int write_error;     /* errno of the first write to out that failed, 0 = none */
     struct run_node nodes[ARGS_SOCKETS_MAX];
     size_t n_nodes;
     struct fleet_link

@@ -4,6 +4,7 @@
 #include "ctl/output.h"
 
 #include <ctype.h>
+#include <errno.h>
 
 #include "base/buf.h"
 
@@ -196,6 +197,12 @@ static void output_sum(struct output *o, const json_t *row)
     }
 }
 
+void output_flush(struct output *o)
+{
+    if ((fflush(o->f) || ferror(o->f)) && !o->write_error)
+        o->write_error = errno ? errno : EIO;
+}
+
 static void output_print(struct output *o, const json_t *rows)
 {
     size_t i;
@@ -207,7 +214,7 @@ static void output_print(struct output *o, const json_t *rows)
         if (o->has_total)
             output_sum(o, row);
     }
-    fflush(o->f);
+    output_flush(o);
 }
 
 /* True: the rows wait. A table without an end would wait for too many. */
@@ -254,7 +261,7 @@ void output_end(struct output *o)
         }
     }
     o->ops->end(o);
-    fflush(o->f);
+    output_flush(o);
 }
 
 void output_object(struct output *o, const json_t *object)
@@ -262,5 +269,5 @@ void output_object(struct output *o, const json_t *object)
     if (!output_has_own_columns(o))
         output_derive(o, object);
     o->ops->object(o, object);
-    fflush(o->f);
+    output_flush(o);
 }

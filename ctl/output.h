@@ -49,6 +49,7 @@ struct output {
     bool has_total;  /* of several daemons: a last row adds up what can be added */
     bool is_begun, is_ended;
     size_t n_rows;
+    int write_error; /* errno of the first write to f that failed, 0 = none */
     json_t *total; /* that row; NULL = nothing was added */
     json_t *held;  /* rows that wait for those of the other daemons; NULL = none */
 };
@@ -78,6 +79,8 @@ void output_table_fit(struct output *o);
 /* A chunk of rows: the first one decides the widths of a table, with is_joined the first thousand
  * rows or output_end. */
 void output_rows(struct output *o, const json_t *rows);
+/* Sends on what was printed; that it could not be written is in write_error. */
+void output_flush(struct output *o);
 /* Ends a listing (writes the header when there was no row). */
 void output_end(struct output *o);
 /* One object: a table of "TITLE value" lines, or one object of JSON. */

@@ -333,6 +333,8 @@ int run_command(struct run *r, struct args *asked)
         else if (!code && is_list && is_empty && !a->options.allow_empty)
             code = PROBLEM_NOT_FOUND;
     }
+    if (!r->write_error)
+        r->write_error = job.output.write_error;
     problem_fini(&job.problem);
     json_decref(job.collected);
     output_fini(&job.output);

@@ -133,6 +133,7 @@ static int run_stream_rows(struct run_job *job)
     }
     run_stop_quietly();
     output_rows(&job->output, NULL);
+    job->is_over = job->output.write_error;
     /* The events that came together with the answer are read already: look before waiting. */
     int code = 0;
     for (size_t i = 0; i < n && !code; i++)
@@ -173,11 +174,15 @@ int run_stream(struct run_job *job)
     if (code)
         return code;
     code = run_stream_rows(job);
-    bool is_bad = ferror(job->output.f);
-    is_bad = fclose(job->output.f) != 0 || is_bad;
+    output_flush(&job->output);
+    int error = job->output.write_error;
+    job->output.write_error = 0; /* it is no failure of what follows */
+    if (fclose(job->output.f) != 0 && !error)
+        error = errno;
     job->output.f = job->run->out;
-    if (!is_bad || code)
+    if (!error || code)
         return code;
-    return problem_set(&job->problem, PROBLEM_FAILED, "E_IO", NULL, "%s could not be written whole",
-                       job->args->options.save);
+    return problem_set(&job->problem, PROBLEM_FAILED, "E_IO", NULL,
+                       "%s could not be written whole: %s", job->args->options.save,
+                       strerror(error));
 }

@@ -115,7 +115,8 @@ int schema_print(FILE *f, const struct command *c)
     }
     json_object_set_new(schema, "$schema",
                         json_string("https://json-schema.org/draft/2020-12/schema"));
-    int err = json_dumpf(schema, f, JSON_INDENT(2)) ? -ERR_NOMEM : 0;
+    /* A full disk is told of at the end, as of everything that is printed. */
+    int err = json_dumpf(schema, f, JSON_INDENT(2)) && !ferror(f) ? -ERR_NOMEM : 0;
     fputc('\n', f);
     json_decref(schema);
     return err;

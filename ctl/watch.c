@@ -87,7 +87,7 @@ int watch_run(struct run *r, struct args *a)
     run_stop_quietly();
     if (r->is_terminal)
         fputs(WATCH_HOME WATCH_CLEAR_REST, r->out);
-    for (;;) {
+    while (!ferror(r->out)) {
         if (is_page) { /* rows that nobody can see are not asked for */
             a->options.limit = watch_height(r->out) - 2;
             if (commands_arg(a->command, "limit"))
@@ -99,4 +99,5 @@ int watch_run(struct run *r, struct args *a)
             run_command(r, a);
         nanosleep(&pause, NULL);
     }
+    return PROBLEM_FAILED; /* the reason is told at the end, as of everything that is printed */
 }

@@ -53,6 +53,16 @@ def test_closed_standard_descriptors(proxy, closed):
         assert "cannot write" in done.stderr
 
 
+@pytest.mark.parametrize("words", ["user list", "-o json user list", "system metrics", "help", "--schema", "--version", "event watch --last 1",
+                                   "-w 1 user list", "-o jsonl event watch --last 1"])
+def test_full_disk(proxy, words):
+    """What could not be written is no success, the reason is told, and what goes on for ever ends."""
+    with open("/dev/full", "w") as full:
+        done = subprocess.run([os.path.join(BUILD, "mailproxyctl"), *words.split()], stdout=full, stderr=subprocess.PIPE, text=True, timeout=30,
+                              env=proxy.ctl_environment(None))
+    assert (done.returncode, done.stderr) == (1, "mailproxyctl: cannot write: No space left on device\n"), (words, done.stderr)
+
+
 def test_help_has_eighty_columns(proxy, monkeypatch):
     p = proxy
     monkeypatch.setenv("COLUMNS", "80")
