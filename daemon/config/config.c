@@ -112,6 +112,10 @@ const struct config_listener *config_listener_find(const struct config *c, const
 void config_problem_add(struct config_problems *p, const char *file, unsigned line, const char *key,
                         bool is_warning, const char *fmt, ...)
 {
+    /* What is said of a value that was not understood is about the one in its place. */
+    for (size_t i = 0; is_warning && *key && i < p->n; i++)
+        if (!p->v[i].is_warning && p->v[i].line == line && strcmp(p->v[i].key, key) == 0)
+            return;
     struct config_problem *v = realloc(p->v, (p->n + 1) * sizeof(*v));
     if (!v)
         return;

@@ -29,10 +29,12 @@ static void check_address(struct check *k, const char *name, const char *address
                         path_max);
     } else if (addr_parse(str_of(address), &a) < 0) {
         check_error(k, name,
-                    "\"%s\" is no address: 1.2.3.4:143, [2001:db8::1]:143, HOST:143 or unix:/path",
+                    "\"%s\" is no address: 1.2.3.4:143, [2001:db8::1]:143, HOST:143 or unix:/path; "
+                    "[::]:143 is all addresses",
                     address);
     } else if (a.port == 0) {
-        check_error(k, name, "\"%s\" has no port", address);
+        check_error(k, name, "\"%s\" has no port%s", address,
+                    a.family == AF_INET6 && address[0] != '[' ? ": [2001:db8::1]:143" : "");
     }
 }
 

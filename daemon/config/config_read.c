@@ -7,6 +7,7 @@
 #include "base/cleanup.h"
 #include "config/config_hosts.h"
 #include "config/config_places.h"
+#include "config/config_syntax.h"
 
 struct read {
     struct config *config;
@@ -212,7 +213,13 @@ static int read_tree(struct read *r)
         const char *file;
         unsigned line;
         config_source_place(&r->source, (unsigned)config_error_line(&tree), &file, &line);
-        config_problem_add(r->problems, file, line, "", false, "%s", config_error_text(&tree));
+        const char *words = config_error_text(&tree);
+        const char *reason =
+            strcmp(words, "syntax error") == 0
+                ? config_syntax_reason(buf_str(&r->source.text), (unsigned)config_error_line(&tree))
+                : NULL;
+        config_problem_add(r->problems, file, line, "", false, "%s%s%s", words, reason ? ": " : "",
+                           reason ? reason : "");
         err = -ERR_CONFIG;
     }
     if (err == 0)

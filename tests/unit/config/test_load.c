@@ -44,6 +44,14 @@ static void test_all_problems_at_once(void **state)
     load_fini(&l);
 }
 
+#define SYNTAX_NO_SIGN_AT(line)                                                                    \
+    "main.conf:" line ": syntax error: \"=\" is missing behind a name "                            \
+    "(mailproxyd --from-nginx FILE translates a file of NGINX)\n"
+#define SYNTAX_NO_SIGN SYNTAX_NO_SIGN_AT("1")
+#define SYNTAX_NO_QUOTES_AT(more)                                                                  \
+    "main.conf:1: syntax error: a text stands in double quotes" more "\n"
+#define SYNTAX_NO_QUOTES SYNTAX_NO_QUOTES_AT(" (yes and no are true and false)")
+
 static void test_syntax_errors(void **state)
 {
     (void)state;
@@ -57,6 +65,31 @@ static void test_syntax_errors(void **state)
         {"\n\nnode = \"open;\n\n", "main.conf:3: syntax error: the end of this text is missing\n"},
         {"\n@include mail.conf\n", "main.conf:2: syntax error: @include needs a file in quotes\n"},
         {"@include \"\"\n", "main.conf:1: syntax error: @include needs a file in quotes\n"},
+        /* What would follow from the value in its place is not said. */
+        {"auth = ( { type = \"users\"; } );\n"
+         "listeners = ( { name = \"a\"; protocol = \"imap\"; address = \"127.0.0.1:143\"; tls = "
+         "\"on\"; } );\n"
+         "pools = ( { name = \"main\"; backends = ( { name = \"b\"; host = \"10.0.0.1\"; } ); } "
+         ");\n",
+         "main.conf:2: listeners[0].tls: \"on\" is not known: off, starttls, required or "
+         "implicit\n"},
+        /* Slips, and habits from other files. */
+        {"auth = ( { type = \"users\"; }, # the last\n);\n",
+         "main.conf:2: syntax error: a comma stands before a closing bracket\n"},
+        {"auth = ( { type = \"users\"; }\n{ type = \"backend\"; } );\n",
+         "main.conf:2: syntax error: a comma is missing between } and {\n"},
+        {"pools = {\n  { name = \"main\"; }\n};\n",
+         "main.conf:2: syntax error: a list of groups stands in ( and )\n"},
+        {"server_name mail.example.org;\n", SYNTAX_NO_SIGN},
+        {"mail {\n  server_name mail.example.org;\n}\n", SYNTAX_NO_SIGN},
+        {"listen 143;\n", SYNTAX_NO_SIGN},
+        {"workers = 2; # = \"\nnode mx1;\n", SYNTAX_NO_SIGN_AT("2")},
+        {"node = mx1;\n", SYNTAX_NO_QUOTES},
+        {"node = 'mx1';\n", SYNTAX_NO_QUOTES_AT("")},
+        {"listeners = ( { address = 127.0.0.1:143; } );\n", SYNTAX_NO_QUOTES},
+        {"key_process = yes;\n", SYNTAX_NO_QUOTES},
+        {"\xef\xbb\xbfworkers = 2;\n",
+         "main.conf:1: syntax error: the file begins with a byte order mark\n"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct loaded l;
