@@ -155,6 +155,24 @@ bool tls_priority_decrypts(const char *priority)
     return is_decrypting;
 }
 
+/* What a file that should hold the one kind of PEM block holds instead; NULL when it has one. */
+static const char *tls_find_wrong(const gnutls_datum_t *file, bool is_key)
+{
+    static const char begin[] = "-----BEGIN ", key[] = "PRIVATE KEY-----",
+                      cert[] = "CERTIFICATE-----";
+    bool has_begin = memmem(file->data, file->size, begin, sizeof(begin) - 1);
+    bool has_key = memmem(file->data, file->size, key, sizeof(key) - 1);
+    bool has_cert = memmem(file->data, file->size, cert, sizeof(cert) - 1);
+    if (has_begin && (is_key ? has_key : has_cert))
+        return NULL;
+    if (file->size == 0)
+        return "is empty";
+    if (has_begin && (is_key ? has_cert : has_key))
+        return is_key ? "holds a certificate and no private key"
+                      : "holds a private key and no certificate";
+    return is_key ? "holds no private key in PEM form" : "holds no certificate in PEM form";
+}
+
 int tls_load_pair(gnutls_certificate_credentials_t cred, gnutls_priority_t priority,
                   struct files *files, const char *cert_file, const char *key_file,
                   const char *password_file, int *ret_index, char **ret_error)
@@ -167,11 +185,18 @@ int tls_load_pair(gnutls_certificate_credentials_t cred, gnutls_priority_t prior
         err = tls_load_file(files, key_file, "key", &key, ret_error);
     if (err == 0 && password_file)
         err = tls_load_file(files, password_file, "password file", &passwords, ret_error);
+    struct tls_key_place place;
+    bool is_remote = key.data && tls_key_place_find(str_n(key.data, key.size), &place) == 0;
+    const char *wrong = err == 0 ? tls_find_wrong(&cert, false) : NULL;
+    if (wrong)
+        err = tls_fail(ret_error, -ERR_TLS, "certificate file %s %s", cert_file, wrong);
+    wrong = err == 0 && !is_remote ? tls_find_wrong(&key, true) : NULL;
+    if (wrong)
+        err = tls_fail(ret_error, -ERR_TLS, "key file %s %s", key_file, wrong);
     if (err == 0)
         rc = tls_load_key(&key, str_n(passwords.data, passwords.size),
                           tls_has_rsa_exchange(priority), &private_key);
-    struct tls_key_place place;
-    if (key.data && tls_key_place_find(str_n(key.data, key.size), &place) == 0) /* it was checked */
+    if (is_remote) /* it was checked */
         gnutls_certificate_set_flags(cred, GNUTLS_CERTIFICATE_SKIP_KEY_CERT_MATCH);
     if (err == 0 && rc == 0)
         rc = tls_set_pair(cred, &cert, private_key);
