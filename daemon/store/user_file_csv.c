@@ -63,6 +63,18 @@ static int csv_next(struct csv *c)
     return 0;
 }
 
+/* Names the columns that there are. */
+static void csv_tell_columns(const struct csv *c, struct user_reader *r)
+{
+    AUTO_BUF names = BUF_INIT;
+    size_t n;
+    const struct user_field *fields = user_fields(&n);
+    for (size_t i = 0; i < n; i++)
+        if (buf_printf(&names, "%s%s", i ? ", " : "", fields[i].name))
+            r->is_out_of_memory = true;
+    user_reader_complain(r, c->line, "the first line names the columns: %s", buf_cstr(&names));
+}
+
 static size_t csv_head(struct csv *c, struct user_reader *r, const struct user_field **columns)
 {
     size_t n = 0;
@@ -77,13 +89,17 @@ static size_t csv_head(struct csv *c, struct user_reader *r, const struct user_f
             return 0;
         }
         columns[n] = user_field_find(buf_str(&c->value));
-        if (!columns[n])
+        if (c->value.len == 0)
+            user_reader_complain(r, c->line, "a column has no name");
+        else if (!columns[n])
             user_reader_complain(r, c->line, "there is no column %.*s",
                                  STR_ARG(str_head(buf_str(&c->value), 60)));
         has_name = has_name || (columns[n] && columns[n]->kind == USER_FIELD_NAME);
         n++;
     } while (!c->is_row_end);
-    if (!has_name && r->n_errors == 0)
+    if (r->n_errors > 0)
+        csv_tell_columns(c, r);
+    else if (!has_name)
         user_reader_complain(r, c->line, "the first line names no column name");
     return r->n_errors == 0 ? n : 0;
 }
@@ -117,7 +133,9 @@ static void csv_row(struct csv *c, struct user_reader *r, const struct user_fiel
 void user_csv_parse(struct str text, struct user_reader *r)
 {
     const struct user_field *columns[CSV_COLUMNS_MAX];
-    struct csv c = {.rest = text, .next_line = 1};
+    static const struct str mark = STR("\xef\xbb\xbf"); /* a spreadsheet's byte order mark */
+    bool has_mark = str_is_prefix(text, mark);
+    struct csv c = {.rest = has_mark ? str_skip(text, mark.n) : text, .next_line = 1};
     size_t n = csv_head(&c, r, columns);
     while (n > 0 && c.rest.n > 0 && !r->is_out_of_memory) {
         struct str rest = c.rest;
