@@ -82,8 +82,10 @@ static int args_value_time(const struct command *c, const struct command_arg *ar
         return args_value_bad(arg, text, is_past ? "in the past" : "in the future", NULL, problem);
     if (err < 0)
         return args_value_bad(arg, text,
-                              "a length such as 30m or 2h, or a time such as 09:00, 2026-11-28 "
-                              "14:00 or yesterday",
+                              is_past ? "a length such as 30m or 2h, or a time such as 09:00, "
+                                        "2026-11-28 14:00 or yesterday"
+                                      : "a length such as 30m or 2h, or a time such as 18:00, "
+                                        "2030-12-24 14:00 or tomorrow",
                               str_to_u64(str_of(text), UINT64_MAX, &n) == 0 ? number : NULL,
                               problem);
     *ret = json_sprintf("%" PRIu64 "ms", ms);

@@ -46,6 +46,12 @@ static bool times_read(const char *text, const char *form, enum times_lack lack,
     const char *end = strptime(text, form, &tm);
     if (!end || *end)
         return false;
+    /* The 30th of February would become a day of March. */
+    static const int days_of[] = {31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    int year = 1900 + (lack == TIMES_NOTHING ? tm.tm_year : today->tm_year);
+    bool is_leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+    if (tm.tm_mday > days_of[tm.tm_mon] || (tm.tm_mon == 1 && tm.tm_mday == 29 && !is_leap))
+        return false;
     if (lack != TIMES_NOTHING)
         tm.tm_year = today->tm_year;
     if (lack == TIMES_DATE) {
@@ -73,9 +79,10 @@ static int times_find(const char *text, bool is_utc, bool is_past, time_t now, t
         if (!times_read(text, forms[i].form, forms[i].lack, &today, &tm))
             continue;
         *ret = times_make(tm, is_utc);
-        /* A time of day is that of today, or of the day before or after it. */
-        if (forms[i].lack == TIMES_DATE && !(is_past ? *ret <= now : *ret > now)) {
-            tm.tm_mday += is_past ? -1 : 1;
+        /* A time of day is that of today, or of the day before or after it; a day is one of this
+         * year, or of the year before or after it. */
+        if (forms[i].lack != TIMES_NOTHING && !(is_past ? *ret <= now : *ret > now)) {
+            *(forms[i].lack == TIMES_DATE ? &tm.tm_mday : &tm.tm_year) += is_past ? -1 : 1;
             *ret = times_make(tm, is_utc);
         }
         return 0;

@@ -378,7 +378,7 @@ const char *commands_want(enum commands_type type)
 {
     return type == COMMANDS_DURATION ? "a duration such as 30s, 5m or 1h"
            : type == COMMANDS_SIZE   ? "a size such as 64k or 10m"
-                                     : "a whole number";
+                                     : "a whole number from 0 on";
 }
 
 /* ---- filters in words ---- */

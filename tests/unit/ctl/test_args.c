@@ -202,6 +202,8 @@ static void test_mistakes(void **state)
         {"session kill --max -1 x", "-1 is not a whole number", NULL},
         {"session kill --now=perhaps x", "perhaps is not yes or no", NULL},
         {"user lock anna --until 30", "30 is not a length", "30s, 30m or 30h?"},
+        {"user lock anna --until noon", "or tomorrow", NULL},
+        {"event list --since noon", "or yesterday", NULL},
         {"user lock anna --text a --text b", "text is given twice", NULL},
         {"user import x --format csw", "csw is not one of", "csv?"},
         {"system log-level wran", "wran is not one of", "warn?"},

@@ -39,6 +39,12 @@ static const struct {
     {"11-28 14:00:01", true, 0, 23 * H - 1},
     {"2026-07-29 14:00", true, 0, 123 * 24 * H}, /* of summer time */
     {"2026-12-24", false, 0, 25 * 24 * H - 13 * H},
+    {"12-24 14:00", true, 0, 340 * 24 * H - H},                /* last year's */
+    {"11-28 14:00", false, 0, 364 * 24 * H + H}, /* next year's */
+    {"2028-02-29", false, 0, 457 * 24 * H - 13 * H},
+    {"2027-02-29", false, -ERR_SYNTAX, 0},
+    {"2026-02-30", true, -ERR_SYNTAX, 0},
+    {"2026-09-31 10:00", true, -ERR_SYNTAX, 0},
     {"tomorrow", true, -ERR_RANGE, 0},
     {"today", false, -ERR_RANGE, 0},
     {"2026-11-28", false, -ERR_RANGE, 0},
