@@ -37,11 +37,20 @@ static const char *help_sample(const struct command *c, const struct command_arg
     return strcmp(c->noun, "backend") == 0 ? "b3" : "VALUE";
 }
 
-/* The example that a filter's help holds behind its colon. */
-static const char *help_filter_sample(const struct command_arg *arg)
+/* Appends the example that a filter's help holds behind its colon, as a shell takes it: sessions>10
+ * would write a file, and zsh and fish refuse a * that matches no file. */
+static int help_filter_sample(const struct command_arg *arg, struct buf *out)
 {
     const char *colon = strstr(arg->help, ": ");
-    return colon ? colon + 2 : "user=*@example.org 'idle>30m'";
+    struct str rest = str_of(colon ? colon + 2 : "user=*@example.org idle>30m");
+    int err = 0;
+    while (rest.n && !err) {
+        struct str word = str_cut(&rest, ' ');
+        AUTO_FREE char *text = str_dup(word);
+        const char *quote = text && strpbrk(text, "*?<>!") ? "'" : "";
+        err = text ? buf_printf(out, " %s%s%s", quote, text, quote) : -ERR_NOMEM;
+    }
+    return err;
 }
 
 static int help_example_words(const struct command *c, struct buf *out)
@@ -67,16 +76,15 @@ static int help_example_words(const struct command *c, struct buf *out)
 /* The kinds of examples; each knows whether it fits a command. */
 static bool help_example_plain(const struct command *c, struct buf *out)
 {
-    /* A kill without a filter is refused. */
-    bool fits = !(c->flags & COMMANDS_DESTRUCTIVE && commands_arg_of(c, COMMANDS_FILTER));
+    /* What changes something is refused without a filter. */
+    bool fits = !(c->flags & COMMANDS_CHANGES && commands_arg_of(c, COMMANDS_FILTER));
     return fits && help_example_words(c, out) == 0;
 }
 
 static bool help_example_filter(const struct command *c, struct buf *out)
 {
     const struct command_arg *arg = commands_arg_of(c, COMMANDS_FILTER);
-    return arg && help_example_words(c, out) == 0 &&
-           buf_printf(out, " %s", help_filter_sample(arg)) == 0;
+    return arg && help_example_words(c, out) == 0 && help_filter_sample(arg, out) == 0;
 }
 
 static bool help_example_dry(const struct command *c, struct buf *out)
@@ -84,7 +92,7 @@ static bool help_example_dry(const struct command *c, struct buf *out)
     const struct command_arg *arg = commands_arg_of(c, COMMANDS_FILTER);
     if (!commands_arg(c, "dry_run") || help_example_words(c, out))
         return false;
-    if (arg && buf_printf(out, " %s", help_filter_sample(arg)))
+    if (arg && help_filter_sample(arg, out))
         return false;
     return buf_append_c(out, " --dry-run") == 0;
 }
@@ -300,7 +308,7 @@ static void help_program(FILE *f)
     for (size_t i = 0; commands_shortcut_word(i); i++)
         (void)!buf_printf(&shortcuts, "%s%s", i ? ", " : "", commands_shortcut_word(i));
     AUTO_FREE char *words =
-        str_printf("A noun alone lists: mailproxyctl sessions user=*@example.org "
+        str_printf("A noun alone lists: mailproxyctl sessions 'user=*@example.org' "
                    "'idle>30m'. Words for short: %s.",
                    buf_cstr(&shortcuts));
     fputc('\n', f);

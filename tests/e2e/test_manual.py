@@ -40,6 +40,21 @@ def test_example(proxy, title, command):
     client.close()
 
 
+MANUALS = sorted(name for name in os.listdir(os.path.dirname(PAGE)) if re.fullmatch(r".*\.\d", name))
+
+
+@pytest.mark.parametrize("name", MANUALS)
+def test_examples_are_safe_in_a_shell(name):
+    """A > that is part of a filter would write a file, and zsh and fish refuse a * that matches none: both stand in quotes."""
+    with open(os.path.join(os.path.dirname(PAGE), name)) as f:
+        text = f.read().replace("\\-", "-").replace("\\(aq", "'").replace("\\e", "\\")
+    lines = re.findall(r"^(?:\\f\(CW|\.B \"?)?(mailproxyctl .*?)(?:\\fR|\")?$", text, re.MULTILINE)
+    assert lines or name not in ("mailproxyctl.8", "mailproxy.7", "mailproxy-runbook.7", "mailproxy-fleet.7")
+    for line in lines:
+        bare = re.sub(r"'[^']*'|\"[^\"]*\"", "", line)
+        assert not re.search(r"[*?~]|[a-z]\S*[<>!]", bare), line
+
+
 def test_help_fits_a_terminal():
     """No line of help is longer than 80 columns, unless a word is."""
     ctl = os.path.join(BUILD, "mailproxyctl")
