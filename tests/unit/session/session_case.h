@@ -72,7 +72,8 @@ static inline struct session *session_case_add(struct session_case *c, uint64_t 
     conn_init(&s->client, c->loop, NULL, s);
     conn_init(&s->server, c->loop, NULL, s);
     assert_int_equal(addr_parse(STR("192.0.2.1:4711"), &s->peer), 0);
-    assert_int_equal(table_add(&c->env.by_id, s), 0);
+    const struct hashed_key key = hashed_key_of(map_key_u64(&s->id));
+    assert_int_equal(table_add(&c->env.by_id, &key, s), 0);
     list_add_tail(&c->env.sessions, &s->link);
     c->env.count++;
     return s;
