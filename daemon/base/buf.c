@@ -48,7 +48,7 @@ static char *buf_block_new(size_t cap)
 
 static void buf_block_free(char *data, size_t cap)
 {
-    struct buf_kept *k = data ? buf_kept_of(cap) : NULL;
+    struct buf_kept *k = buf_kept_of(cap);
     if (!k || k->n == BUF_KEPT) {
         free(data);
         return;
@@ -85,11 +85,11 @@ static int buf_grow(struct buf *b, size_t cap)
     char *data = buf_block_new(cap);
     if (!data)
         return -ERR_NOMEM;
-    if (b->len)
+    if (b->data) {
         memcpy(data, b->data + b->start, b->len);
-    if (b->data)
         explicit_bzero(b->data, b->cap);
-    buf_block_free(b->data, b->cap);
+        buf_block_free(b->data, b->cap);
+    }
     b->data = data;
     b->start = 0;
     b->cap = cap;
