@@ -267,10 +267,8 @@ static void act_write_body(struct app *a)
         page_add_rows(body, pane_command(act->action->pane), rows, NULL,
                       dialog_body_width(&a->view));
     json_decref(rows);
-    for (size_t i = 0; n > 1 && act->action->column[0] && i < shown; i++) {
-        text_page_line(body);
-        text_page_put(body, STYLE_NORMAL, str_of(act_target(act, i)));
-    }
+    for (size_t i = 0; n > 1 && act->action->column[0] && i < shown; i++)
+        text_page_say(body, STYLE_NORMAL, str_of(act_target(act, i)));
     uint64_t all = act->is_filter ? act->n_matched : n;
     if (all > shown && n > 1) {
         text_page_line(body);

@@ -74,10 +74,8 @@ void app_show_errors(struct app *a)
         text_page_printf(&a->page, STYLE_DIM, "%s  ", text);
         text_page_put(&a->page, STYLE_NORMAL, str_of(e->text));
     }
-    if (a->n_errors == 0) {
-        text_page_line(&a->page);
-        text_page_put(&a->page, STYLE_DIM, STR("none so far"));
-    }
+    if (a->n_errors == 0)
+        text_page_say(&a->page, STYLE_DIM, STR("none so far"));
 }
 
 /* ---- answers ---- */

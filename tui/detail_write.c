@@ -46,8 +46,7 @@ static void write_events(struct detail *d, struct text_page *p, int cols)
         page_add_rows(p, c, d->events, "time,type,session,user,ip,backend,text", cols - 2);
         write_lines(d, p, PANE_EVENTS, d->events);
     } else {
-        text_page_line(p);
-        text_page_put(p, STYLE_DIM, STR("none so far"));
+        text_page_say(p, STYLE_DIM, STR("none so far"));
     }
 }
 
@@ -99,10 +98,8 @@ void detail_write(struct detail *d, struct text_page *p, int cols)
                    d->node->whole ? " at " : "", d->node->whole ? d->node->label : "");
     (void)str_copy(p->title, sizeof(p->title), str_of(title ? title : d->id));
     if (d->why[0]) {
-        text_page_line(p);
-        text_page_put(p, STYLE_BAD, str_of(d->why));
-        text_page_line(p);
-        text_page_put(p, STYLE_DIM, STR("what follows is the last that was known"));
+        text_page_say(p, STYLE_BAD, str_of(d->why));
+        text_page_say(p, STYLE_DIM, STR("what follows is the last that was known"));
         text_page_line(p);
     }
     if (show)

@@ -125,8 +125,7 @@ void page_add_rows(struct text_page *p, const struct command *c, const json_t *r
     if (f)
         fclose(f);
     struct str rest = str_of(text), title = str_cut(&rest, '\n');
-    text_page_line(p);
-    text_page_put(p, STYLE_DIM, title);
+    text_page_say(p, STYLE_DIM, title);
     (void)text_page_add(p, STYLE_NORMAL, rest);
     free(text);
 }

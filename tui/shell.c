@@ -310,8 +310,7 @@ static void shell_take_lines(struct app *a, bool is_end)
     size_t rest = text_page_add(&a->page, STYLE_NORMAL, text), n = a->page.n;
     buf_consume(&s->child.out, text.n - rest);
     if (is_end && rest) {
-        text_page_line(&a->page);
-        text_page_put(&a->page, STYLE_NORMAL, buf_str(&s->child.out));
+        text_page_say(&a->page, STYLE_NORMAL, buf_str(&s->child.out));
         n = a->page.n;
     }
     s->n_lines = n;

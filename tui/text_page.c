@@ -63,6 +63,12 @@ void text_page_put(struct text_page *p, enum style style, struct str text)
     (void)!output_text_clean(&p->lines[p->n - 1], text);
 }
 
+void text_page_say(struct text_page *p, enum style style, struct str text)
+{
+    text_page_line(p);
+    text_page_put(p, style, text);
+}
+
 void text_page_printf(struct text_page *p, enum style style, const char *fmt, ...)
 {
     AUTO_BUF text = BUF_INIT;
@@ -111,8 +117,7 @@ size_t text_page_add(struct text_page *p, enum style style, struct str text)
     const char *lf;
     while (text.n && (lf = memchr(text.p, '\n', text.n))) {
         struct str line = str_n(text.p, (size_t)(lf - text.p));
-        text_page_line(p);
-        text_page_put(p, style, line);
+        text_page_say(p, style, line);
         text = str_n(lf + 1, text.n - line.n - 1);
     }
     return text.n;
@@ -122,8 +127,7 @@ void text_page_heading(struct text_page *p, const char *text)
 {
     if (p->n)
         text_page_line(p);
-    text_page_line(p);
-    text_page_put(p, STYLE_TITLE, str_of(text));
+    text_page_say(p, STYLE_TITLE, str_of(text));
 }
 
 /* ---- moving ---- */

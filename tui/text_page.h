@@ -32,7 +32,9 @@ void text_page_printf(struct text_page *p, enum style style, const char *fmt, ..
 void text_page_pad(struct text_page *p, int col);
 /* Lines of a text that is broken at its line feeds; returns bytes that make no whole line yet. */
 size_t text_page_add(struct text_page *p, enum style style, struct str text);
-/* A line of its own: a heading after an empty line. */
+/* A line of its own. */
+void text_page_say(struct text_page *p, enum style style, struct str text);
+/* The same: a heading after an empty line. */
 void text_page_heading(struct text_page *p, const char *text);
 /* Columns of a line. */
 int text_page_line_width(const struct text_page *p, size_t i);
