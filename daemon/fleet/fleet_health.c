@@ -8,6 +8,7 @@
 #include "fleet/fleet_message.h"
 #include "fleet/seal.h"
 #include "proto/registry/registry.h"
+#include "rpc/json_text.h"
 #include "runtime/state.h"
 
 #define HEALTH_LEASE_INTERVALS 3
@@ -162,12 +163,10 @@ static int finding_seal(struct fleet_health *h, const char *key, const struct ch
                         struct buf *out)
 {
     h->number = fleet_message_number(h->number, clock_wall_ms());
-    json_t *m =
+    AUTO_FREE char *text = json_text_take(
         json_pack("{s:s, s:I, s:I, s:I, s:o}", "by", h->node, "number", (json_int_t)h->number,
                   "took", (json_int_t)f->took_us, "cert", (json_int_t)f->cert_expires,
-                  "capabilities", request_json(str_of(f->capabilities)));
-    AUTO_FREE char *text = m ? json_dumps(m, JSON_COMPACT) : NULL;
-    json_decref(m);
+                  "capabilities", request_json(str_of(f->capabilities))));
     return text ? seal_text(&h->seal, str_of(key), str_of(text), out) : -ERR_NOMEM;
 }
 

@@ -5,6 +5,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "rpc/json_text.h"
+
 enum user_lateness user_mark_judge(const struct user_mark *last, const struct user_mark *now)
 {
     bool is_of_this = strcmp(last->epoch, now->epoch) == 0 && now->number >= last->number;
@@ -15,11 +17,8 @@ enum user_lateness user_mark_judge(const struct user_mark *last, const struct us
 
 char *user_mark_text(const struct user_mark *m)
 {
-    json_t *v = json_pack("{s:s, s:I, s:I}", "epoch", m->epoch, "number", (json_int_t)m->number,
-                          "at", (json_int_t)m->at_ms);
-    char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
-    json_decref(v);
-    return text;
+    return json_text_take(json_pack("{s:s, s:I, s:I}", "epoch", m->epoch, "number",
+                                    (json_int_t)m->number, "at", (json_int_t)m->at_ms));
 }
 
 int user_mark_read(const char *json, struct user_mark *ret)

@@ -5,6 +5,7 @@
 #include "backend/backend.h"
 #include "base/clock.h"
 #include "base/log/log.h"
+#include "rpc/json_text.h"
 #include "runtime/state.h"
 
 #define OPS_KIND "op"
@@ -162,8 +163,7 @@ static int op_write(struct op *op, bool is_kept, bool is_start)
     json_t *row = is_kept ? op_row(op) : NULL;
     if (row && op->users && op->state != OP_RUNNING)
         (void)json_object_set_new(row, "users", op_users_kept(op));
-    char *json = row ? json_dumps(row, JSON_COMPACT) : NULL;
-    json_decref(row);
+    char *json = json_text_take(row);
     if (!x || (is_kept && !json)) {
         LOG_EVENT(LOG_LEVEL_ERROR, "op-not-stored", KV_U64("op", op->id),
                   KV_ERR("error", -ERR_NOMEM));

@@ -11,6 +11,13 @@ static int json_append(const char *data, size_t n, void *arg)
     return buf_append(arg, data, n) < 0 ? -1 : 0;
 }
 
+char *json_text_take(json_t *v)
+{
+    char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
+    json_decref(v);
+    return text;
+}
+
 int json_text_value(struct buf *out, const json_t *v)
 {
     int failed = json_dump_callback(v, json_append, out, JSON_COMPACT | JSON_ENCODE_ANY);

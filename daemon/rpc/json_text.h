@@ -6,7 +6,10 @@
 
 #include "base/buf.h"
 
-/* All return 0 or -ERR_NOMEM. */
+/* The whole of a small value as one line; takes over v. Owned; NULL without memory or v. */
+char *json_text_take(json_t *v);
+
+/* All others return 0 or -ERR_NOMEM. */
 
 /* Any value. */
 int json_text_value(struct buf *out, const json_t *v) NODISCARD;

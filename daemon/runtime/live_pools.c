@@ -3,6 +3,7 @@
 #include "runtime/live_pools.h"
 
 #include "base/log/log.h"
+#include "rpc/json_text.h"
 #include "runtime/config_rows.h"
 #include "runtime/state.h"
 
@@ -105,9 +106,7 @@ int live_pools_load(struct live_pools *p, const struct engine_api *host)
 int live_pools_store(struct store *store, const struct pool_changes *list, const char *name)
 {
     const struct pool_change *ch = pool_changes_find(list, name);
-    json_t *v = ch ? pool_change_json(ch) : NULL;
-    AUTO_FREE char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
-    json_decref(v);
+    AUTO_FREE char *text = ch ? json_text_take(pool_change_json(ch)) : NULL;
     return ch && !text ? -ERR_NOMEM : store_runtime_set(store, POOLS_KIND, name, text);
 }
 

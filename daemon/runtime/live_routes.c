@@ -4,6 +4,7 @@
 
 #include "base/log/log.h"
 #include "proto/registry/registry.h"
+#include "rpc/json_text.h"
 #include "runtime/config_rows.h"
 #include "runtime/runtime.h"
 #include "runtime/state.h"
@@ -136,9 +137,7 @@ static int routes_change_start(struct work *w)
 static int change_store(const struct route_change *ch)
 {
     struct store *store = work_control(&ch->work)->host->store;
-    json_t *list = ch->next ? live_routes_json(ch->next) : NULL;
-    AUTO_FREE char *text = list ? json_dumps(list, JSON_COMPACT) : NULL;
-    json_decref(list);
+    AUTO_FREE char *text = ch->next ? json_text_take(live_routes_json(ch->next)) : NULL;
     return ch->next && !text ? -ERR_NOMEM
                              : store_runtime_set(store, ROUTES_KIND, ROUTES_NAME, text);
 }

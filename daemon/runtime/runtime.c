@@ -3,6 +3,7 @@
 #include "runtime/runtime.h"
 
 #include "base/log/log.h"
+#include "rpc/json_text.h"
 #include "runtime/state.h"
 
 #define RUNTIME_KIND "backend"
@@ -209,9 +210,7 @@ static int edit_store(const struct runtime_edit *e, struct store *store)
     if (!name)
         return -ERR_NOMEM;
     bool is_kept = !runtime_edit_is_empty(e);
-    json_t *v = is_kept ? runtime_edit_json(e) : NULL;
-    AUTO_FREE char *text = v ? json_dumps(v, JSON_COMPACT) : NULL;
-    json_decref(v);
+    AUTO_FREE char *text = is_kept ? json_text_take(runtime_edit_json(e)) : NULL;
     return is_kept && !text ? -ERR_NOMEM : store_runtime_set(store, RUNTIME_KIND, name, text);
 }
 

@@ -3,6 +3,7 @@
  * came meanwhile are taken, and none twice. */
 #include "base/log/log.h"
 #include "fleet/commands/fleet_run_priv.h"
+#include "rpc/json_text.h"
 #include "rpc/work.h"
 #include "runtime/state.h"
 
@@ -73,11 +74,8 @@ static void position_fini(struct work *w)
 
 static char *position_text(const struct fleet_runs *f)
 {
-    json_t *v =
-        json_pack("{s:s, s:O, s:O}", "position", f->position, "seen", f->seen, "kept", f->kept);
-    char *json = v ? json_dumps(v, JSON_COMPACT) : NULL;
-    json_decref(v);
-    return json;
+    return json_text_take(
+        json_pack("{s:s, s:O, s:O}", "position", f->position, "seen", f->seen, "kept", f->kept));
 }
 
 static void on_save(struct loop_timer *t)

@@ -8,6 +8,7 @@
 #include "base/log/log.h"
 #include "fleet/commands/fleet_order.h"
 #include "fleet/commands/fleet_run_priv.h"
+#include "rpc/json_text.h"
 #include "rpc/work.h"
 #include "runtime/state.h"
 
@@ -88,11 +89,8 @@ struct queued_work {
 
 static char *queued_text(const struct queued *q)
 {
-    json_t *v =
-        json_pack("{s:O, s:b, s:b}", "m", q->m, "ran", (int)q->has_run, "came", (int)q->has_come);
-    char *json = v ? json_dumps(v, JSON_COMPACT) : NULL;
-    json_decref(v);
-    return json;
+    return json_text_take(
+        json_pack("{s:O, s:b, s:b}", "m", q->m, "ran", (int)q->has_run, "came", (int)q->has_come));
 }
 
 static int queued_run(struct work *w)

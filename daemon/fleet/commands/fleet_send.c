@@ -108,12 +108,9 @@ void fleet_run_tell(struct fleet_runs *f, const struct peer *peer, const char *m
 
 char *fleet_answer_error(int err, const char *text)
 {
-    json_t *answer =
+    return json_text_take(
         json_pack("{s:o}", "error",
-                  request_error(-32000, err, NULL, text ? str_of(text) : str_of(err_text(err))));
-    char *dump = answer ? json_dumps(answer, JSON_COMPACT) : NULL;
-    json_decref(answer);
-    return dump;
+                  request_error(-32000, err, NULL, text ? str_of(text) : str_of(err_text(err)))));
 }
 
 char *fleet_answer_text(const struct request_outcome *o)

@@ -6,6 +6,7 @@
 
 #include "base/clock.h"
 #include "base/log/log.h"
+#include "rpc/json_text.h"
 #include "runtime/state.h"
 
 struct rule_change {
@@ -40,9 +41,7 @@ static char *rule_json(const struct rule *r)
         request_put_number(row, "login_rate", r->login_rate);
     if (r->failures != RULE_KEEP)
         request_put_number(row, "failures", r->failures);
-    char *text = row ? json_dumps(row, JSON_COMPACT) : NULL;
-    json_decref(row);
-    return text;
+    return json_text_take(row);
 }
 
 static uint64_t rule_number(const json_t *row, const char *name, uint64_t other)
