@@ -238,6 +238,26 @@ void sqlite_drop_idle(struct store_sqlite *s);
 /* A connection for reading, on its own; give it back. */
 int sqlite_reader_take(struct store_sqlite *s, struct sqlite_conn **ret) NODISCARD;
 void sqlite_reader_give(struct store_sqlite *s, struct sqlite_conn *c);
+
+/* One statement, from taking a connection to giving it back. Once something has failed the rest
+ * does nothing, and sqlite_call_end tells. */
+struct sqlite_call {
+    struct store_sqlite *store;
+    struct sqlite_conn *conn;
+    sqlite3_stmt *st;
+    int err;
+    bool is_write;
+};
+struct sqlite_call sqlite_read(struct store *base, enum sqlite_sql which);
+struct sqlite_call sqlite_write(struct store *base, enum sqlite_sql which);
+/* Binds a value; a text lives until the end (NULL = NULL). */
+void sqlite_call_text(struct sqlite_call *c, int index, const char *text);
+void sqlite_call_number(struct sqlite_call *c, int index, uint64_t v);
+/* True: st stands on a row, the next one. */
+bool sqlite_call_next(struct sqlite_call *c);
+/* Runs one that returns no rows. */
+void sqlite_call_run(struct sqlite_call *c);
+int sqlite_call_end(struct sqlite_call *c) NODISCARD;
 /* The one connection that writes, locked until sqlite_writer_give. A copy refuses; the files are
  * tried again here, and it is seen here when they have gone. */
 struct sqlite_conn *sqlite_writer_take(struct store_sqlite *s);

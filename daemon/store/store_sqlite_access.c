@@ -262,6 +262,66 @@ int sqlite_writer_give(struct store_sqlite *s, int err)
     return err;
 }
 
+/* ---- one statement ---- */
+
+struct sqlite_call sqlite_read(struct store *base, enum sqlite_sql which)
+{
+    struct sqlite_call c = {.store = sqlite_of(base)};
+    c.err = sqlite_reader_take(c.store, &c.conn);
+    if (c.err == 0)
+        c.st = sqlite_stmt(c.conn, which, &c.err);
+    return c;
+}
+
+struct sqlite_call sqlite_write(struct store *base, enum sqlite_sql which)
+{
+    struct sqlite_call c = {.store = sqlite_of(base), .is_write = true};
+    c.conn = sqlite_writer_take(c.store);
+    c.st = sqlite_stmt(c.conn, which, &c.err);
+    return c;
+}
+
+void sqlite_call_text(struct sqlite_call *c, int index, const char *text)
+{
+    if (c->err == 0 && sqlite_bind(c->st, index, text) != SQLITE_OK)
+        c->err = -ERR_NOMEM;
+}
+
+void sqlite_call_number(struct sqlite_call *c, int index, uint64_t v)
+{
+    if (c->err == 0 && sqlite3_bind_int64(c->st, index, sqlite_int(v)) != SQLITE_OK)
+        c->err = -ERR_NOMEM;
+}
+
+bool sqlite_call_next(struct sqlite_call *c)
+{
+    if (c->err != 0)
+        return false;
+    int rc = sqlite3_step(c->st);
+    c->err = sqlite_err(c->conn->db, rc);
+    return rc == SQLITE_ROW;
+}
+
+void sqlite_call_run(struct sqlite_call *c)
+{
+    if (c->err == 0)
+        c->err = sqlite_run(c->st);
+}
+
+int sqlite_call_end(struct sqlite_call *c)
+{
+    if (c->is_write) {
+        if (c->st)
+            sqlite_reset(c->st);
+        return sqlite_writer_give(c->store, c->err);
+    }
+    if (c->conn)
+        sqlite_reader_give(c->store, c->conn);
+    return c->err;
+}
+
+/* ---- what has happened to it ---- */
+
 int sqlite_check(struct store *base, char **ret_error)
 {
     struct store_sqlite *s = sqlite_of(base);

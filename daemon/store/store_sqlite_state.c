@@ -6,34 +6,24 @@
 int sqlite_runtime_put(struct store *base, const char *kind, const char *name, const char *json,
                        uint64_t now_ms)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c = sqlite_writer_take(s);
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_RUNTIME_PUT, &err);
-    if (st) {
-        int rc = sqlite_bind(st, 1, kind);
-        rc |= sqlite_bind(st, 2, name);
-        rc |= sqlite_bind(st, 3, json);
-        rc |= sqlite3_bind_int64(st, 4, sqlite_int(now_ms));
-        err = rc == SQLITE_OK ? sqlite_run(st) : -ERR_NOMEM;
-    }
-    return sqlite_writer_give(s, err);
+    struct sqlite_call c = sqlite_write(base, SQL_RUNTIME_PUT);
+    sqlite_call_text(&c, 1, kind);
+    sqlite_call_text(&c, 2, name);
+    sqlite_call_text(&c, 3, json);
+    sqlite_call_number(&c, 4, now_ms);
+    sqlite_call_run(&c);
+    return sqlite_call_end(&c);
 }
 
 int sqlite_runtime_remove(struct store *base, const char *kind, const char *name)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c = sqlite_writer_take(s);
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_RUNTIME_DELETE, &err);
-    if (st) {
-        int rc = sqlite_bind(st, 1, kind);
-        rc |= sqlite_bind(st, 2, name);
-        err = rc == SQLITE_OK ? sqlite_run(st) : -ERR_NOMEM;
-    }
-    if (err == 0 && sqlite3_changes(c->db) == 0)
-        err = -ERR_NOT_FOUND;
-    return sqlite_writer_give(s, err);
+    struct sqlite_call c = sqlite_write(base, SQL_RUNTIME_DELETE);
+    sqlite_call_text(&c, 1, kind);
+    sqlite_call_text(&c, 2, name);
+    sqlite_call_run(&c);
+    if (c.err == 0 && sqlite3_changes(c.conn->db) == 0)
+        c.err = -ERR_NOT_FOUND;
+    return sqlite_call_end(&c);
 }
 
 int sqlite_runtime_each(struct store *base,
@@ -41,40 +31,28 @@ int sqlite_runtime_each(struct store *base,
                                    uint64_t at_ms),
                         void *arg)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c;
-    int rc = SQLITE_OK, err = sqlite_reader_take(s, &c);
-    if (err != 0)
-        return err;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_RUNTIME_EACH, &err);
-    while (st && (rc = sqlite3_step(st)) == SQLITE_ROW)
-        if (!fn(arg, sqlite_text(st, 0), sqlite_text(st, 1), sqlite_text(st, 2),
-                (uint64_t)sqlite3_column_int64(st, 3)))
+    struct sqlite_call c = sqlite_read(base, SQL_RUNTIME_EACH);
+    while (sqlite_call_next(&c))
+        if (!fn(arg, sqlite_text(c.st, 0), sqlite_text(c.st, 1), sqlite_text(c.st, 2),
+                (uint64_t)sqlite3_column_int64(c.st, 3)))
             break;
-    err = err != 0 ? err : sqlite_err(c->db, rc);
-    sqlite_reader_give(s, c);
-    return err;
+    return sqlite_call_end(&c);
 }
 
 int sqlite_audit_add(struct store *base, const struct store_audit *a)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c = sqlite_writer_take(s);
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_AUDIT_ADD, &err);
-    if (st) {
-        int rc = sqlite3_bind_int64(st, 1, sqlite_int(a->at_ms));
-        rc |= sqlite3_bind_int64(st, 2, a->uid);
-        rc |= sqlite3_bind_int64(st, 3, a->pid);
-        rc |= sqlite_bind(st, 4, a->user);
-        rc |= sqlite_bind(st, 5, a->command);
-        rc |= sqlite_bind(st, 6, a->args);
-        rc |= sqlite_bind(st, 7, a->reason);
-        rc |= sqlite_bind(st, 8, a->result);
-        rc |= sqlite3_bind_int64(st, 9, sqlite_int(a->count));
-        err = rc == SQLITE_OK ? sqlite_run(st) : -ERR_NOMEM;
-    }
-    return sqlite_writer_give(s, err);
+    struct sqlite_call c = sqlite_write(base, SQL_AUDIT_ADD);
+    sqlite_call_number(&c, 1, a->at_ms);
+    sqlite_call_number(&c, 2, a->uid);
+    sqlite_call_number(&c, 3, a->pid);
+    sqlite_call_text(&c, 4, a->user);
+    sqlite_call_text(&c, 5, a->command);
+    sqlite_call_text(&c, 6, a->args);
+    sqlite_call_text(&c, 7, a->reason);
+    sqlite_call_text(&c, 8, a->result);
+    sqlite_call_number(&c, 9, a->count);
+    sqlite_call_run(&c);
+    return sqlite_call_end(&c);
 }
 
 static struct store_audit audit_view(sqlite3_stmt *st)
@@ -96,34 +74,21 @@ static struct store_audit audit_view(sqlite3_stmt *st)
 int sqlite_audit_each(struct store *base, uint64_t before_id, size_t limit,
                       bool (*fn)(void *arg, const struct store_audit *a), void *arg)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c;
-    int rc = SQLITE_OK, err = sqlite_reader_take(s, &c);
-    if (err != 0)
-        return err;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_AUDIT_EACH, &err);
-    if (st &&
-        (sqlite3_bind_int64(st, 1, before_id ? sqlite_int(before_id) : INT64_MAX) != SQLITE_OK ||
-         sqlite3_bind_int64(st, 2, sqlite_int(limit)) != SQLITE_OK))
-        err = -ERR_NOMEM;
-    while (err == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-        const struct store_audit view = audit_view(st);
+    struct sqlite_call c = sqlite_read(base, SQL_AUDIT_EACH);
+    sqlite_call_number(&c, 1, before_id ? before_id : INT64_MAX);
+    sqlite_call_number(&c, 2, limit);
+    while (sqlite_call_next(&c)) {
+        const struct store_audit view = audit_view(c.st);
         if (!fn(arg, &view))
             break;
     }
-    err = err != 0 ? err : sqlite_err(c->db, rc);
-    sqlite_reader_give(s, c);
-    return err;
+    return sqlite_call_end(&c);
 }
 
 int sqlite_audit_expire(struct store *base, uint64_t at_ms)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c = sqlite_writer_take(s);
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_AUDIT_EXPIRE, &err);
-    if (st)
-        err =
-            sqlite3_bind_int64(st, 1, sqlite_int(at_ms)) == SQLITE_OK ? sqlite_run(st) : -ERR_NOMEM;
-    return sqlite_writer_give(s, err);
+    struct sqlite_call c = sqlite_write(base, SQL_AUDIT_EXPIRE);
+    sqlite_call_number(&c, 1, at_ms);
+    sqlite_call_run(&c);
+    return sqlite_call_end(&c);
 }

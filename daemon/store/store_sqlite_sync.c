@@ -105,17 +105,13 @@ uint64_t sqlite_sync_edits(const struct store *base)
 
 static int sync_run(struct store *base, enum sqlite_sql which, bool is_tracking)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c = sqlite_writer_take(s);
-    int err = 0;
-    sqlite3_stmt *st = sqlite_stmt(c, which, &err);
-    if (st)
-        err = sqlite_run(st);
-    if (err == 0 && is_tracking) {
-        s->is_tracking = true;
-        atomic_fetch_add_explicit(&s->sync_edits, 1, memory_order_relaxed);
+    struct sqlite_call c = sqlite_write(base, which);
+    sqlite_call_run(&c);
+    if (c.err == 0 && is_tracking) {
+        c.store->is_tracking = true;
+        atomic_fetch_add_explicit(&c.store->sync_edits, 1, memory_order_relaxed);
     }
-    return sqlite_writer_give(s, err);
+    return sqlite_call_end(&c);
 }
 
 int sqlite_sync_track(struct store *base)
@@ -147,23 +143,15 @@ static int sync_each(struct store *base, enum sqlite_sql which, uint64_t first, 
                      bool (*fn)(void *arg, const char *name, const struct store_sync *row),
                      void *arg)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c;
-    int rc = SQLITE_OK, err = sqlite_reader_take(s, &c);
-    if (err != 0)
-        return err;
-    sqlite3_stmt *st = sqlite_stmt(c, which, &err);
-    if (st && (sqlite3_bind_int64(st, 1, sqlite_int(first)) != SQLITE_OK ||
-               sqlite3_bind_int64(st, 2, sqlite_int(limit)) != SQLITE_OK))
-        err = -ERR_NOMEM;
-    while (err == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-        const struct store_sync view = sync_view(st, 1);
-        if (!fn(arg, sqlite_text(st, 0), &view))
+    struct sqlite_call c = sqlite_read(base, which);
+    sqlite_call_number(&c, 1, first);
+    sqlite_call_number(&c, 2, limit);
+    while (sqlite_call_next(&c)) {
+        const struct store_sync view = sync_view(c.st, 1);
+        if (!fn(arg, sqlite_text(c.st, 0), &view))
             break;
     }
-    err = err != 0 ? err : sqlite_err(c->db, rc);
-    sqlite_reader_give(s, c);
-    return err;
+    return sqlite_call_end(&c);
 }
 
 int sqlite_sync_each(struct store *base, enum store_sync_state state, size_t limit,
@@ -182,20 +170,11 @@ int sqlite_sync_removed(struct store *base, uint64_t before_ms, size_t limit,
 
 int sqlite_sync_count(struct store *base, enum store_sync_state state, uint64_t *ret)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c;
-    int err = sqlite_reader_take(s, &c);
-    if (err != 0)
-        return err;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_SYNC_COUNT, &err);
-    if (st && sqlite3_bind_int(st, 1, (int)state) == SQLITE_OK) {
-        int rc = sqlite3_step(st);
-        err = sqlite_err(c->db, rc);
-        if (rc == SQLITE_ROW)
-            *ret = (uint64_t)sqlite3_column_int64(st, 0);
-    }
-    sqlite_reader_give(s, c);
-    return err;
+    struct sqlite_call c = sqlite_read(base, SQL_SYNC_COUNT);
+    sqlite_call_number(&c, 1, state);
+    if (sqlite_call_next(&c))
+        *ret = (uint64_t)sqlite3_column_int64(c.st, 0);
+    return sqlite_call_end(&c);
 }
 
 /* ---- what others have ---- */

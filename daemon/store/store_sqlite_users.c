@@ -90,74 +90,39 @@ int sqlite_user_remove(struct store *base, const char *name)
 int sqlite_user_each(struct store *base, const char *after, size_t limit,
                      bool (*fn)(void *arg, const struct store_user *u), void *arg)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c;
-    int rc = SQLITE_OK, err = sqlite_reader_take(s, &c);
-    if (err != 0)
-        return err;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_EACH, &err);
-    if (st && (sqlite_bind(st, 1, after ? after : "") != SQLITE_OK ||
-               sqlite3_bind_int64(st, 2, sqlite_int(limit)) != SQLITE_OK))
-        err = -ERR_NOMEM;
-    while (err == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW) {
-        const struct store_user view = sqlite_user_view(st);
+    struct sqlite_call c = sqlite_read(base, SQL_USER_EACH);
+    sqlite_call_text(&c, 1, after ? after : "");
+    sqlite_call_number(&c, 2, limit);
+    while (sqlite_call_next(&c)) {
+        const struct store_user view = sqlite_user_view(c.st);
         if (!fn(arg, &view))
             break;
     }
-    err = err != 0 ? err : sqlite_err(c->db, rc);
-    sqlite_reader_give(s, c);
-    return err;
+    return sqlite_call_end(&c);
 }
 
 int sqlite_user_count(struct store *base, uint64_t *ret)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c;
-    int err = sqlite_reader_take(s, &c);
-    if (err != 0)
-        return err;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_USER_COUNT, &err);
-    if (st) {
-        int rc = sqlite3_step(st);
-        err = sqlite_err(c->db, rc);
-        if (rc == SQLITE_ROW)
-            *ret = (uint64_t)sqlite3_column_int64(st, 0);
-    }
-    sqlite_reader_give(s, c);
-    return err;
+    struct sqlite_call c = sqlite_read(base, SQL_USER_COUNT);
+    if (sqlite_call_next(&c))
+        *ret = (uint64_t)sqlite3_column_int64(c.st, 0);
+    return sqlite_call_end(&c);
 }
 
 int sqlite_name_each(struct store *base, bool (*fn)(void *arg, const char *name), void *arg)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c;
-    int rc = SQLITE_OK, err = sqlite_reader_take(s, &c);
-    if (err != 0)
-        return err;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_NAME_EACH, &err);
-    while (err == 0 && (rc = sqlite3_step(st)) == SQLITE_ROW)
-        if (!fn(arg, sqlite_text(st, 0)))
+    struct sqlite_call c = sqlite_read(base, SQL_NAME_EACH);
+    while (sqlite_call_next(&c))
+        if (!fn(arg, sqlite_text(c.st, 0)))
             break;
-    err = err != 0 ? err : sqlite_err(c->db, rc);
-    sqlite_reader_give(s, c);
-    return err;
+    return sqlite_call_end(&c);
 }
 
 int sqlite_has_names(struct store *base, bool *ret)
 {
-    struct store_sqlite *s = sqlite_of(base);
-    struct sqlite_conn *c;
-    int err = sqlite_reader_take(s, &c);
-    if (err != 0)
-        return err;
-    sqlite3_stmt *st = sqlite_stmt(c, SQL_NAME_ANY, &err);
-    if (st) {
-        int rc = sqlite3_step(st);
-        err = sqlite_err(c->db, rc);
-        *ret = rc == SQLITE_ROW;
-    }
-    sqlite_reader_give(s, c);
-    return err;
+    struct sqlite_call c = sqlite_read(base, SQL_NAME_ANY);
+    *ret = sqlite_call_next(&c);
+    return sqlite_call_end(&c);
 }
 
 int sqlite_user_logins(struct store *base, const struct store_login *v, size_t n)
