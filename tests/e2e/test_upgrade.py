@@ -14,6 +14,7 @@ import threading
 import pytest
 from conftest import backend
 from harness import imap, net, wait
+from harness.process import has_ended
 from harness.proxy import BUILD
 
 USER, PASSWORD = "u1@example.org", "pw"
@@ -70,14 +71,6 @@ def logged_in(p):
 
 def old_socket(p):
     return p.control + ".old"
-
-
-def is_gone(pid):
-    try:
-        with open(f"/proc/{pid}/stat") as f:
-            return f.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except FileNotFoundError:
-        return True
 
 
 def upgrade(p, *args):
@@ -179,7 +172,7 @@ def test_upgrade_under_clients(proxy):
     # with its last session the old engine ends, and so does its socket
     assert c.command("d", "LOGOUT")[-1].startswith("d OK")
     c.close()
-    wait.until(lambda: is_gone(before), "the old engine's end")
+    wait.until(lambda: has_ended(before), "the old engine's end")
     old_is_gone(proxy)
     assert not os.path.exists(old_socket(proxy))
     row = [x for x in proxy.ctl("audit", "list") if x["command"] == "system.upgrade"]
@@ -223,7 +216,7 @@ def test_sessions_end_by_the_deadline(proxy):
     before, _ = upgrade(proxy, "--deadline", "300ms")
     assert c.rest().startswith(b"* BYE")
     c.close()
-    wait.until(lambda: is_gone(before), "the old engine's end")
+    wait.until(lambda: has_ended(before), "the old engine's end")
 
 
 def test_deadline_does_not_exceed_its_rate(proxy):
@@ -464,7 +457,7 @@ def test_stop_ends_both(proxy, how):
     assert c.rest().startswith(b"* BYE") and d.rest().startswith(b"* BYE")
     c.close(), d.close()
     assert proxy.process.child.wait(20) == 0
-    assert is_gone(before) and is_gone(after)
+    assert has_ended(before) and has_ended(after)
     assert not os.path.exists(proxy.control) and not os.path.exists(old_socket(proxy))
 
 
@@ -476,7 +469,7 @@ def test_both_leave_when_the_supervisor_is_gone(proxy):
     os.kill(proxy.process.pid, signal.SIGKILL)
     assert c.rest().startswith(b"* BYE") and d.rest().startswith(b"* BYE")
     c.close(), d.close()
-    wait.until(lambda: all(is_gone(pid) for pid in pids), "their end")
+    wait.until(lambda: all(has_ended(pid) for pid in pids), "their end")
     proxy.process.stop()
     proxy.process = None
 
