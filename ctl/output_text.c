@@ -130,3 +130,16 @@ int output_text_cut(struct buf *out, struct str s, int width, bool is_utf8)
         used++;
     return used;
 }
+
+size_t output_text_fit(struct str s, int width)
+{
+    size_t fits = 0;
+    for (size_t n = 0; n <= s.n; n++) {
+        if (n < s.n && s.p[n] != ' ')
+            continue;
+        if (fits > 0 && output_text_width(str_n(s.p, n)) > width)
+            break;
+        fits = n;
+    }
+    return fits;
+}

@@ -15,3 +15,6 @@ int output_text_ascii(struct buf *out, struct str s) NODISCARD;
 /* Appends at most `width` columns of s; a cut text ends in an ellipsis ("~" without UTF-8).
  * Returns the columns written. */
 int output_text_cut(struct buf *out, struct str s, int width, bool is_utf8);
+/* Bytes of the words at the beginning of s that fit into `width` columns, without the blank behind
+ * them; at least the first word. */
+size_t output_text_fit(struct str s, int width);

@@ -248,7 +248,7 @@ static void act_write_effect(struct app *a)
     }
     if (act->action->effect[0]) {
         text_page_line(body);
-        text_page_put(body, STYLE_NORMAL, str_of(act->action->effect));
+        text_page_wrap(body, STYLE_NORMAL, act->action->effect, dialog_body_width(&a->view));
     }
 }
 

@@ -171,14 +171,17 @@ static int title_put(struct screen *s, int row, int col, enum style style, const
     return text ? screen_text(s, row, col, s->cols - col, style, str_of(text)) : 0;
 }
 
-/* "1-18 of 10240, 100000 in all" */
-static char *title_count(const struct row_table *t)
+/* "1-18 of 10240, 100000 in all"; what was grouped is no row: "3 of 120 events" */
+static char *title_count(const struct row_table *t, enum pane p)
 {
     size_t last = t->top + t->page < t->matched ? t->top + t->page : t->matched;
     AUTO_FREE char *all =
         t->seen > t->matched ? str_printf(", %llu in all", (unsigned long long)t->seen) : NULL;
     if (!t->rows)
         return NULL;
+    if (p == PANE_FAILURES)
+        return str_printf("%zu%s of %llu events", t->matched, t->has_more ? "+" : "",
+                          (unsigned long long)t->seen);
     if (t->matched == 0 || (t->top == 0 && last == t->matched))
         return str_printf("%zu%s%s", t->matched, t->has_more ? "+" : "", all ? all : "");
     return str_printf("%zu-%zu of %zu%s%s", t->top + 1, last, t->matched, t->has_more ? "+" : "",
@@ -199,7 +202,7 @@ static void draw_title(const struct app *a, struct screen *s, enum pane p, int r
     const struct list_view_view *l = &app_node(a)->lists[p];
     const struct row_table *t = &l->table;
     const struct node_source *source = &app_node(a)->sources[SOURCE_PANE + p];
-    AUTO_FREE char *count = title_count(t);
+    AUTO_FREE char *count = title_count(t, p);
     AUTO_FREE char *filter = t->filter[0] ? str_printf("  filter: %s", t->filter) : NULL;
     AUTO_FREE char *marks = t->marks.count ? str_printf("  %zu marked", t->marks.count) : NULL;
     AUTO_FREE char *hidden = l->n_hidden ? str_printf("%zu more column%s: W, then Right ",

@@ -22,7 +22,7 @@ static void help_reason(struct app *a)
     text_page_line(&a->page);
 }
 
-static void help_key(struct text_page *p, const struct key_row *k, bool may)
+static void help_key(struct text_page *p, const struct key_row *k, bool may, int width)
 {
     char key[16], other[16] = "";
     keys_name(key, k->key);
@@ -30,7 +30,7 @@ static void help_key(struct text_page *p, const struct key_row *k, bool may)
         keys_name(other, k->other);
     text_page_line(p);
     text_page_printf(p, may ? STYLE_KEY : STYLE_DIM, "%-7s%-8s", key, other);
-    text_page_put(p, may ? STYLE_NORMAL : STYLE_DIM, str_of(k->help));
+    text_page_wrap(p, may ? STYLE_NORMAL : STYLE_DIM, k->help, width);
     if (!may)
         text_page_printf(p, STYLE_DIM, " (%s)", role_name(k->role));
 }
@@ -51,7 +51,7 @@ void app_show_help(struct app *a)
         help_reason(a);
     for (size_t i = 0; valid && i < n; i++)
         if (valid[i])
-            help_key(&a->page, &k[i], node_may(app_node(a), k[i].role));
+            help_key(&a->page, &k[i], node_may(app_node(a), k[i].role), a->view.cols - 1);
     text_page_heading(&a->page, "Filters");
     (void)text_page_add(
         &a->page, STYLE_NORMAL,

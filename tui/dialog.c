@@ -12,6 +12,7 @@
 #define DIALOG_LABEL 18 /* with its gap */
 /* Frame, question, an empty line before the fields, hint, buttons. */
 #define DIALOG_FRAME 6
+#define DIALOG_ANSWERS 4 /* " y/N" */
 
 void dialog_open(struct dialog *d, enum dialog_owner owner, const char *yes, const char *fmt, ...)
 {
@@ -201,7 +202,23 @@ static void dialog_draw_fields(struct dialog *d, struct screen *s, int row, int 
             (void)screen_text(s, line, col + label, width - label, STYLE_DIM, str_of(f->hint));
         else
             edit_draw(&f->edit, s, line, col + label, width - label, has_focus);
+        if (f->is_switch && has_focus && !f->edit.text[0])
+            (void)screen_text(s, line, col + label, width - label, STYLE_NORMAL, STR("no"));
     }
+}
+
+/* What the field is for; has_air: the line above is empty, for the beginning of a long hint. */
+static void dialog_draw_hint(const struct dialog_field *f, struct screen *s, int line, int col,
+                             int width, bool has_air)
+{
+    AUTO_FREE char *hint = str_printf("%s%s", f->hint, f->is_switch ? "; Space switches it" : "");
+    struct str rest = str_of(hint ? hint : "");
+    if (has_air && output_text_width(rest) > width) {
+        size_t n = output_text_fit(rest, width);
+        (void)screen_text(s, line - 1, col, width, STYLE_DIM, str_n(rest.p, n));
+        rest = str_skip(rest, n < rest.n ? n + 1 : n);
+    }
+    (void)screen_text(s, line, col, width, STYLE_DIM, rest);
 }
 
 static int dialog_room(const struct screen *s)
@@ -222,7 +239,9 @@ void dialog_draw(struct dialog *d, struct screen *s)
     if (s->rows < DIALOG_FRAME || s->cols < 24) {
         /* No room for a frame: the question is still readable, and y and n work. */
         screen_fill(s, 0, 0, s->cols, STYLE_ALARM);
-        (void)screen_printf(s, 0, 0, s->cols, STYLE_ALARM, "%s y/N", d->question);
+        int room = s->cols > DIALOG_ANSWERS ? s->cols - DIALOG_ANSWERS : 0;
+        int used = screen_text(s, 0, 0, room, STYLE_ALARM, str_of(d->question));
+        (void)screen_text(s, 0, used, s->cols - used, STYLE_ALARM, STR(" y/N"));
         return;
     }
     /* As wide as the question and the widest line of the body need. */
@@ -251,8 +270,7 @@ void dialog_draw(struct dialog *d, struct screen *s)
     if (d->wrong[0])
         (void)screen_text(s, line, at, inner, STYLE_BAD, str_of(d->wrong));
     else if (f && f->hint)
-        (void)screen_printf(s, line, at, inner, STYLE_DIM, "%s%s", f->hint,
-                            f->is_switch ? "; Space switches it" : "");
+        dialog_draw_hint(f, s, line, at, inner, air);
     line++;
     at += dialog_button(s, line, at, edge - at, d->focus == d->n_fields, "No") + 2;
     at += dialog_button(s, line, at, edge - at, d->focus == d->n_fields + 1, d->yes) + 2;

@@ -112,6 +112,21 @@ void text_page_pad(struct text_page *p, int col)
         text_page_printf(p, STYLE_NORMAL, "%*s", col - width, "");
 }
 
+void text_page_wrap(struct text_page *p, enum style style, const char *text, int width)
+{
+    int at = p->n ? text_page_line_width(p, p->n - 1) : 0;
+    struct str rest = str_of(text);
+    for (bool is_first = true; rest.n; is_first = false) {
+        size_t n = output_text_fit(rest, width - at);
+        if (!is_first) {
+            text_page_line(p);
+            text_page_pad(p, at);
+        }
+        text_page_put(p, style, str_n(rest.p, n));
+        rest = str_skip(rest, n < rest.n ? n + 1 : n);
+    }
+}
+
 size_t text_page_add(struct text_page *p, enum style style, struct str text)
 {
     const char *lf;

@@ -28,6 +28,9 @@ void text_page_line(struct text_page *p);
 void text_page_put(struct text_page *p, enum style style, struct str text);
 void text_page_printf(struct text_page *p, enum style style, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* Adds a text to the last line, broken at blanks where it would reach beyond `width` columns; what
+ * follows stands below its beginning. */
+void text_page_wrap(struct text_page *p, enum style style, const char *text, int width);
 /* Blanks up to a column of the last line. */
 void text_page_pad(struct text_page *p, int col);
 /* Lines of a text that is broken at its line feeds; returns bytes that make no whole line yet. */

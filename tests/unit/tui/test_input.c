@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -354,6 +355,41 @@ static void test_dialog_sizes(void **state)
     dialog_close(&d);
 }
 
+static char *drawn(const struct screen *s)
+{
+    char *text = NULL;
+    size_t n = 0;
+    FILE *f = open_memstream(&text, &n);
+    assert_non_null(f);
+    screen_print(s, f);
+    fclose(f);
+    return text;
+}
+
+/* What an answer would do can be read whole on 80 columns; without room for a frame, that it is one
+ * of yes and no. */
+static void test_dialog_words(void **state)
+{
+    (void)state;
+    struct dialog d = {0};
+    CLEANUP(screen_fini) struct screen s = {.glyphs = GLYPHS_FULL};
+    const struct command_arg *arg = commands_arg(commands_find("backend", "drain"), "hold");
+    dialog_open(&d, DIALOG_OF_ACT, "Yes", "Drain a backend that has a very long name?");
+    dialog_add_arg(&d, arg, "");
+    d.focus = 0;
+    assert_true(screen_reset(&s, 24, 80));
+    dialog_draw(&d, &s);
+    AUTO_FREE char *wide = drawn(&s);
+    assert_non_null(strstr(wide, "hold              no"));
+    assert_non_null(strstr(wide, "until ready or the"));
+    assert_non_null(strstr(wide, "Space switches it"));
+    assert_true(screen_reset(&s, 5, 20));
+    dialog_draw(&d, &s);
+    AUTO_FREE char *narrow = drawn(&s);
+    assert_non_null(strstr(narrow, " y/N"));
+    dialog_close(&d);
+}
+
 /* ---- settings ---- */
 
 static void test_settings(void **state)
@@ -457,6 +493,7 @@ int main(void)
         cmocka_unit_test(test_default_is_no),
         cmocka_unit_test(test_passwords_twice),
         cmocka_unit_test(test_dialog_sizes),
+        cmocka_unit_test(test_dialog_words),
         cmocka_unit_test(test_settings),
         cmocka_unit_test(test_named_filters),
     };

@@ -176,6 +176,23 @@ static void test_page(void **state)
     screen_fini(&s);
 }
 
+static void test_page_wraps(void **state)
+{
+    (void)state;
+    struct screen s = new_screen(5, 12, GLYPHS_FULL);
+    struct text_page p = {0};
+    text_page_line(&p);
+    text_page_put(&p, STYLE_KEY, STR("x  "));
+    text_page_wrap(&p, STYLE_NORMAL, "one two three incomprehensible", 12);
+    text_page_line(&p);
+    text_page_wrap(&p, STYLE_NORMAL, "", 12);
+    text_page_wrap(&p, STYLE_NORMAL, "b", 0);
+    text_page_draw(&p, &s, 0, 0, 5, 12, false);
+    check(&s, "x  one two\n   three\n   incompre\u2026\nb\n\n");
+    text_page_fini(&p);
+    screen_fini(&s);
+}
+
 static void test_page_sideways(void **state)
 {
     (void)state;
@@ -482,6 +499,7 @@ int main(void)
         cmocka_unit_test(test_columns),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_page),
+        cmocka_unit_test(test_page_wraps),
         cmocka_unit_test(test_page_sideways),
         cmocka_unit_test(test_page_follows),
         cmocka_unit_test(test_list),
