@@ -24,8 +24,12 @@ int backend_ports_parse(const char *text, uint16_t ports[PROTO_COUNT], char **re
         const struct proto *p = proto_find(name);
         uint64_t port;
         if (!p || str_to_u64(str_trim(value), UINT16_MAX, &port) < 0 || port == 0) {
-            *ret_error =
-                str_printf("ports are written imap=143,pop3=110: what is %.*s", STR_ARG(name));
+            *ret_error = !p ? str_printf("ports are written imap=143,pop3=110: there is no "
+                                         "protocol \"%.*s\"",
+                                         STR_ARG(name))
+                            : str_printf("ports are written imap=143,pop3=110: %s needs a number "
+                                         "from 1 to 65535",
+                                         p->name);
             return -ERR_BAD_PARAM;
         }
         ports[p->id] = (uint16_t)port;

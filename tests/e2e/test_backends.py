@@ -139,6 +139,7 @@ def test_set_moves_new_logins(proxy, dovecot1, dovecot2):
     assert rows(proxy)["dc1"]["host"] == dovecot1.host
     fails(proxy, 2, "backend", "set", "dc1")
     assert "gopher" in fails(proxy, 2, "backend", "set", "dc1", "--ports", "gopher=70")
+    assert "from 1 to 65535" in fails(proxy, 2, "backend", "set", "dc1", "--ports", "imap=99999")
     for host in ("two words", "", "[::1", "mx/imap", "10.0.0.1:143", "unix:mail", "a@b"):
         fails(proxy, 2, "backend", "set", "dc1", "--host", host)
     c.close()
