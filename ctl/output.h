@@ -45,7 +45,7 @@ struct output {
     bool has_choice; /* --columns: neither dropped nor added to */
     bool is_stream;  /* rows come one by one: widths are guessed */
     bool is_block;   /* table: too wide for the terminal, a row is shown as a block of lines */
-    bool is_joined;  /* table: of several daemons, whose rows are measured together */
+    bool is_joined;  /* table: rows are measured together, whichever answer brought them */
     bool has_total;  /* of several daemons: a last row adds up what can be added */
     bool is_begun, is_ended;
     size_t n_rows;

@@ -271,7 +271,7 @@ static int run_prepare(struct run_job *job, struct buf *file)
     o->is_utf8 = job->run->is_utf8;
     o->is_terminal = job->run->is_terminal;
     o->width = job->run->width;
-    o->is_joined = job->is_multi && o->format == OUTPUT_TABLE;
+    o->is_joined = o->format == OUTPUT_TABLE && !(a->command->flags & COMMANDS_STREAM);
     o->has_total = job->is_multi && a->command->flags & COMMANDS_LIST &&
                    o->format == OUTPUT_TABLE && !o->no_header && !a->options.quiet;
     int code = output_init(o, a->command, a->options.columns, job->is_multi, &job->problem);

@@ -19,8 +19,8 @@ static char *answer_list(const json_t *params, json_int_t id)
     const char *cursor = json_string_value(json_object_get(params, "cursor"));
     int first = cursor ? cursor[0] - '0' : 0;
     for (int i = first; i < first + 2 && i < 5; i++)
-        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s{\"id\":\"%d\",\"age\":%d}",
-                 i > first ? "," : "", i, 10 - i);
+        snprintf(text + strlen(text), sizeof(text) - strlen(text), "%s{\"id\":\"%d\",\"age\":%d%s}",
+                 i > first ? "," : "", i, 10 - i, i == 4 ? ",\"user\":\"anna@example.org\"" : "");
     snprintf(text + strlen(text), sizeof(text) - strlen(text), "],\"more\":%s,\"cursor\":\"%d\"}",
              first + 2 < 5 ? "true" : "false", first + 2);
     return fake_result(id, text);
@@ -213,6 +213,12 @@ static void test_lists(void **state)
     check("sessions -o id --limit 3", 0, "0\n1\n2\n", "");
     check("sessions -o jsonl --limit 1", 0, "{\"id\":\"0\",\"age\":10}\n", "");
     check("-o table sessions -c id,age --limit 2", 0, "ID  AGE\n0    0s\n1    0s\n", "");
+    /* Rows of all answers have the widths that all need. */
+    check("-o table sessions -c user,id", 0,
+          "USER              ID\n"
+          "-                 0\n-                 1\n-                 2\n-                 3\n"
+          "anna@example.org  4\n",
+          "");
     /* The daemon does not sort pools: it is done here. */
     check("pools -o id --sort -sessions", 0, "a\nc\nb\n", "");
     check("pools -o id --sort name --limit 2", 0, "a\nb\n", "");
