@@ -39,7 +39,7 @@ struct config_check_work {
 
 static int config_check_start(struct work *w)
 {
-    return w->request->client ? 0 : -ERR_SHUTDOWN; /* nobody waits for it any more */
+    return request_is_wanted(w->request) ? 0 : -ERR_SHUTDOWN;
 }
 
 static int config_check_run(struct work *w)

@@ -28,8 +28,8 @@ struct config_compare {
 static int compare_start(struct work *w)
 {
     struct config_compare *l = CONTAINER_OF(w, struct config_compare, work);
-    if (!w->request->client)
-        return -ERR_SHUTDOWN; /* nobody waits for it any more */
+    if (!request_is_wanted(w->request))
+        return -ERR_SHUTDOWN;
     int err = runtime_edits_copy(work_control(w)->runtime, &l->edits, &l->n_edits);
     l->before = snapshot_ref(control_snapshot(work_control(w)));
     l->started = configs_started(work_control(w));

@@ -102,8 +102,10 @@ void command_system_whoami(struct request *r)
 {
     json_t *row = json_object();
     request_set_text(row, "user", r->peer.user);
-    request_put_number(row, "uid", r->peer.uid);
-    request_put_number(row, "pid", r->peer.pid);
+    if (r->client) { /* who asked at another node is no user of this machine */
+        request_put_number(row, "uid", r->peer.uid);
+        request_put_number(row, "pid", r->peer.pid);
+    }
     request_set_text(row, "role", role_name(r->peer.role));
     request_answer(r, row);
 }

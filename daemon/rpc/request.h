@@ -104,6 +104,9 @@ uint64_t request_until_ms(const struct request *r, uint64_t for_ms);
 bool request_is_over(struct request *r, uint64_t for_ms) NODISCARD;
 /* May who asks run this command? False: r was answered. */
 bool request_is_permitted(struct request *r, const struct command *c) NODISCARD;
+/* Does anybody wait for the answer still: a connection, or what runs a command of the daemon itself
+ * (one that was asked for at another node)? */
+bool request_is_wanted(const struct request *r);
 struct request *request_ref(struct request *r);
 void request_unref(struct request *r); /* NULL is fine */
 

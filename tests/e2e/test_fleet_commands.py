@@ -93,6 +93,16 @@ def test_lists_of_all_nodes(fleet):
         c.logout()
 
 
+@pytest.mark.parametrize("words", ["config check", "config diff", "config reload --dry-run", "config show", "backend check dc1", "event top", "stats show",
+                                   f"route explain {USERS[0]}", f"user show {USERS[0]}", "system whoami"])
+def test_looking_at_all_nodes(fleet, words):
+    """What a command says of one node it says of all."""
+    done = fleet[0].ctl_run("--fleet", "-o", "table", *words.split(), check=False)
+    assert done.returncode == 0, done.stderr
+    asked = fleet[1].ctl_run("-o", "json", *words.split()).stdout
+    assert asked and "4294967295" not in done.stdout
+
+
 def test_one_lock_for_all(fleet):
     clients = [login(p) for p in fleet]
     done = fleet[0].ctl_run("--fleet", "user", "lock", USERS[0], "--dry-run")
