@@ -4,6 +4,7 @@
 
 #include <stdarg.h>
 
+#include "base/container/array.h"
 #include "ctl/output_text.h"
 #include "tui/input.h"
 
@@ -43,14 +44,8 @@ void text_page_line(struct text_page *p)
 {
     if (p->n == PAGE_LINES_MAX)
         text_page_forget(p, PAGE_LINES_MAX / 4);
-    if (p->n == p->cap) {
-        size_t cap = p->cap ? p->cap * 2 : 64;
-        struct buf *lines = realloc(p->lines, cap * sizeof(*lines));
-        if (!lines)
-            return;
-        p->lines = lines;
-        p->cap = cap;
-    }
+    if (!ARRAY_ROOM(p->lines, p->n, p->cap))
+        return;
     p->lines[p->n++] = BUF_INIT;
 }
 

@@ -2,6 +2,7 @@
 /* route list, add, set, remove, move, reset. */
 #include <inttypes.h>
 
+#include "base/container/array.h"
 #include "peers/ask.h"
 #include "proto/registry/registry.h"
 #include "rpc/handlers.h"
@@ -135,15 +136,9 @@ static void route_look_fini(struct work *w)
 static bool look_chunk(void *arg, struct session_chunk *chunk)
 {
     struct route_look *l = arg;
-    if (l->n_chunks == l->room) {
-        size_t room = l->room ? l->room * 2 : 16;
-        struct session_chunk **v = realloc(l->chunks, room * sizeof(struct session_chunk *));
-        if (!v) {
-            session_chunk_free(chunk);
-            return false;
-        }
-        l->chunks = v;
-        l->room = room;
+    if (!ARRAY_ROOM(l->chunks, l->n_chunks, l->room)) {
+        session_chunk_free(chunk);
+        return false;
     }
     l->chunks[l->n_chunks++] = chunk;
     return true;

@@ -4,6 +4,7 @@
 
 #include <inttypes.h>
 
+#include "base/container/array.h"
 #include "peers/workers.h"
 #include "rpc/json_text.h"
 #include "runtime/state.h"
@@ -270,14 +271,8 @@ static int entry_row(struct kill_op *k, struct kill_entry *e, const struct sessi
 
 static int kill_op_add(struct kill_op *k, const struct session_row *row)
 {
-    if (k->n == k->cap) {
-        size_t cap = k->cap ? 2 * k->cap : 64;
-        struct kill_entry *v = realloc(k->v, cap * sizeof(*v));
-        if (!v)
-            return -ERR_NOMEM;
-        k->v = v;
-        k->cap = cap;
-    }
+    if (!ARRAY_ROOM(k->v, k->n, k->cap))
+        return -ERR_NOMEM;
     struct kill_entry *e = &k->v[k->n++];
     *e = (struct kill_entry){.id = row->id, .idle = row->v[SESSION_FIELD_IDLE].number};
     k->matched++;

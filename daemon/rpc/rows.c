@@ -2,6 +2,7 @@
 /* Slices of long lists. */
 #include "rpc/rows.h"
 
+#include "base/container/array.h"
 #include "base/container/heap.h"
 #include "rpc/json_text.h"
 #include "rpc/page.h"
@@ -187,19 +188,6 @@ static void on_rows_write(struct loop_slice *s)
 
 /* ---- first: found ---- */
 
-static int rows_make_room(struct rows_job *j)
-{
-    if (j->n_kept < j->cap)
-        return 0;
-    size_t cap = j->cap ? 2 * j->cap : 64;
-    struct rows_kept *kept = realloc(j->kept, cap * sizeof(*kept));
-    if (!kept)
-        return -ERR_NOMEM;
-    j->kept = kept;
-    j->cap = cap;
-    return 0;
-}
-
 static int rows_kept_init(struct rows_kept *k, const struct table_key *key, const json_t *row)
 {
     AUTO_BUF text = BUF_INIT;
@@ -229,7 +217,7 @@ static int rows_keep(struct rows_job *j, json_t *row)
         if (is_outside || (is_full && table_key_order(&key, &j->kept[0].key) >= 0))
             return 0;
     }
-    if ((!is_full && rows_make_room(j) < 0) ||
+    if ((!is_full && !ARRAY_ROOM(j->kept, j->n_kept, j->cap)) ||
         rows_kept_init(&kept, &key, rows_is_of_keys(j) ? NULL : row) < 0)
         return -ERR_NOMEM;
     if (is_full) {

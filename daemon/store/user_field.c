@@ -5,6 +5,8 @@
 
 #include <stdio.h>
 
+#include "base/container/array.h"
+
 /* ---- properties ---- */
 
 #define FIELD(name, kind, member)                                                                  \
@@ -84,15 +86,9 @@ void user_reader_complain(struct user_reader *r, unsigned line, const char *fmt,
 
 struct store_user *user_reader_begin(struct user_reader *r)
 {
-    if (r->n == r->cap) {
-        size_t cap = r->cap ? r->cap * 2 : 64;
-        struct store_user *users = realloc(r->users, cap * sizeof(*users));
-        if (!users) {
-            r->is_out_of_memory = true;
-            return NULL;
-        }
-        r->users = users;
-        r->cap = cap;
+    if (!ARRAY_ROOM(r->users, r->n, r->cap)) {
+        r->is_out_of_memory = true;
+        return NULL;
     }
     r->users[r->n] = (struct store_user){.is_stored = true};
     return &r->users[r->n++];

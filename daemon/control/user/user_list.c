@@ -3,6 +3,7 @@
 #include "control/user/user_list.h"
 
 #include "base/clock.h"
+#include "base/container/array.h"
 #include "base/secret.h"
 #include "control/user/user_names.h"
 #include "ops/kill.h"
@@ -128,14 +129,8 @@ static int user_list_add_key(struct user_list *l, const char *name, uint64_t ses
 {
     if (l->n_keys == l->cap && l->n_keys >= 2 * (l->page.offset + l->page.limit))
         user_list_sort_keys(l);
-    if (l->n_keys == l->cap) {
-        size_t cap = l->cap ? 2 * l->cap : 256;
-        struct user_key *keys = realloc(l->keys, cap * sizeof(*keys));
-        if (!keys)
-            return -ERR_NOMEM;
-        l->keys = keys;
-        l->cap = cap;
-    }
+    if (!ARRAY_ROOM(l->keys, l->n_keys, l->cap))
+        return -ERR_NOMEM;
     struct user_key *k = &l->keys[l->n_keys];
     *k = (struct user_key){table_key_of(row, l->sort, l->page.matched), str_dup_c(name), sessions};
     k->key.row = NULL;

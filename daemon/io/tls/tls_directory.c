@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "base/cleanup.h"
+#include "base/container/array.h"
 #include "base/hash.h"
 #include "base/os/files.h"
 
@@ -109,14 +110,8 @@ static int scan_add(struct directory_scan *s, struct tls_directory_entry e)
 {
     if (s->n >= TLS_DIRECTORY_NAMES_MAX)
         return -ERR_TOO_MANY;
-    if (s->n == s->cap) {
-        size_t cap = s->cap ? 2 * s->cap : 64;
-        struct directory_file *v = realloc(s->v, cap * sizeof(*v));
-        if (!v)
-            return -ERR_NOMEM;
-        s->v = v;
-        s->cap = cap;
-    }
+    if (!ARRAY_ROOM(s->v, s->n, s->cap))
+        return -ERR_NOMEM;
     char *name = str_dup(e.name);
     if (!name)
         return -ERR_NOMEM;

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/container/array.h"
 #include "base/log/log.h"
 #include "rpc/json_text.h"
 #include "runtime/state.h"
@@ -139,14 +140,8 @@ void rule_batch_free(struct rule_batch *b)
 
 static struct rule_change *rule_batch_room(struct rule_batch *b)
 {
-    if (b->n == b->cap) {
-        size_t cap = b->cap ? b->cap * 2 : 4;
-        struct rule_change *more = realloc(b->changes, cap * sizeof(*more));
-        if (!more)
-            return NULL;
-        b->changes = more;
-        b->cap = cap;
-    }
+    if (!ARRAY_ROOM(b->changes, b->n, b->cap))
+        return NULL;
     return &b->changes[b->n];
 }
 
