@@ -21,6 +21,9 @@ static struct conn *relay_peer(struct session *s, const struct conn *c)
 static uint64_t relay_limit_ms(const struct session *s)
 {
     uint64_t idle = s->listener->config->timeouts.relay_idle_ms;
+    uint64_t closing = s->listener->config->timeouts.closing_ms;
+    if (s->is_client_eof || s->is_server_eof)
+        return idle > 0 && idle < closing ? idle : closing;
     return s->is_keepalive_on || (idle > 0 && idle < RELAY_QUIET_MS) ? idle : RELAY_QUIET_MS;
 }
 
@@ -71,6 +74,15 @@ static void relay_orphan(struct session *s)
         session_end(s, s->end);
 }
 
+/* One side has closed: the other one gets as long to follow as clients to read our last words, from
+ * when nothing is to be said any more. False: something is. */
+static bool relay_half_is_over(const struct session *s, uint64_t quiet_ms)
+{
+    uint64_t idle = s->listener->config->timeouts.relay_idle_ms;
+    bool is_answered = s->is_server_eof || (s->watch && s->watch->is_quiet && !s->early);
+    return (is_answered && conn_pending(&s->client) == 0) || (idle > 0 && quiet_ms >= idle);
+}
+
 void relay_timeout(struct session *s)
 {
     if (s->is_orphan) {
@@ -84,6 +96,13 @@ void relay_timeout(struct session *s)
     uint64_t quiet_ms = loop_now_ms(s->env->loop) - s->active_ms, limit_ms = relay_limit_ms(s);
     if (quiet_ms < limit_ms) { /* bytes do not move the timer: it is due too early instead */
         session_set_timer(s, limit_ms - quiet_ms);
+        return;
+    }
+    if (s->is_client_eof || s->is_server_eof) {
+        if (relay_half_is_over(s, quiet_ms))
+            session_end(s, s->end);
+        else
+            session_set_timer(s, limit_ms);
         return;
     }
     if (relay_start_keepalive(s))
@@ -421,6 +440,8 @@ void relay_begin(struct session *s, const struct buf *rest, struct str learned)
     if (relay_is_over(s))
         return;
     conn_want_read(&s->server, conn_pending(&s->client) == 0);
+    if (is_eof)
+        s->end = relay_has_quit(s) ? SESSION_END_CLIENT_QUIT : SESSION_END_CLIENT_CLOSED;
     if (is_eof && !s->early)
         conn_shutdown(&s->server);
     else

@@ -97,6 +97,42 @@ def test_half_close(make_proxy, settings, folder):
     server.close()
 
 
+@pytest.mark.parametrize("who", ["client", "client at once", "server"])
+def test_half_closed_is_not_for_ever(make_proxy, settings, who):
+    """One side has closed and has its answers, and the other one does not follow."""
+    over = threading.Event()
+
+    def serve(c):
+        f = c.makefile("rb")
+        c.sendall(b"* OK [CAPABILITY IMAP4rev1 SASL-IR AUTH=PLAIN] fake\r\n")
+        for line in f:
+            c.sendall(line.split()[0] + b" OK done\r\n")
+            if b"NOOP" in line and who == "server":
+                c.shutdown(socket.SHUT_WR)
+        over.wait(60)
+    server = Server(serve)
+    settings["pools"] = [{"name": "main", "tls": "off", "forward": "off", "backends": [
+        {"name": "fake", "host": server.host, "ports": {"imap": server.port}}]}]
+    p = make_proxy({**settings, "timeouts": {"closing": "300ms"}})
+    p.add_user(USER, PASSWORD)
+    c = imap.Lines(p.host, p.ports["imap"])
+    c.line()
+    c.send(f"a LOGIN {USER} {PASSWORD}\r\nb NOOP\r\n")
+    if who == "client at once":
+        c.sock.shutdown(socket.SHUT_WR)
+    assert c.until("b ")[-1] == "b OK done"
+    if who == "client":
+        c.sock.shutdown(socket.SHUT_WR)
+    try:
+        wait.until(lambda: not p.sessions(), "the end of the session", 10)
+        assert c.rest() == b""
+        p.wait_for_log("reason=" + ("server-closed" if who == "server" else "client-closed"))
+    finally:
+        over.set()
+        c.close()
+        server.close()
+
+
 def test_many_sessions(proxy):
     clients = []
 
