@@ -92,7 +92,7 @@ static int secrets_from_fd(int fd, const char *name, struct buf *out, struct pro
     int err = secrets_read_line(fd, out);
     if (err)
         return problem_set(problem, PROBLEM_FAILED, err_name(err), NULL, "cannot read %s: %s", name,
-                           err_text(err));
+                           err == -ERR_IO ? strerror(errno) : err_text(err));
     return 0;
 }
 

@@ -39,7 +39,7 @@ static const char main_usage[] =
     "  -i, --interval TIME  refresh so often: 250ms to 1m (1s)\n"
     "  -r, --read-only      change nothing\n"
     "      --screen NAME    overview, sessions, backends, users, bans, events, operations,\n"
-    "                       failures, groups\n"
+    "                       failures, groups, fleet (in one)\n"
     "      --ascii          no characters beyond ASCII\n"
     "      --once           print the screen as text and end (size: COLUMNS, LINES)\n"
     "  -V, --version        print the version\n"

@@ -471,6 +471,8 @@ static void test_secret_file(void **state)
     write_file(path, "\n", 1);
     check(line, 1, "", "mailproxyctl: the password is empty\n");
     unlink(path);
+    check("user passwd anna --password-file /", 1, "",
+          "mailproxyctl: cannot read /: Is a directory\n");
 }
 
 static void test_batch(void **state)
