@@ -25,17 +25,25 @@ static int limit_target_parse_user(struct str name, struct limit_target *ret)
 }
 
 /* What is an address with a mistake must not become a user: "10.0.0.1/8", "1.2.3.4:25",
- * "10.0.0.256". A name of digits alone is none. */
+ * "10.0.0.256", "10.0.0.*", "10.0.0.1-9", "2001:db8:1", "fe80::1%eth0". A name of digits alone is
+ * none. */
 static bool limit_target_looks_like_address(struct str text)
 {
     struct addr a;
-    struct str host = text;
-    size_t n_digits = 0, n_other = 0;
-    for (size_t i = 0; i < text.n; i++) {
-        n_digits += text.p[i] >= '0' && text.p[i] <= '9';
-        n_other += text.p[i] == '.' || text.p[i] == ':' || text.p[i] == '/';
+    struct str host = text, zone = text;
+    struct str bare = str_cut(&zone, '%');
+    size_t n_digits = 0, n_letters = 0, n_colons = 0, n_other = 0, n_marks = 0;
+    for (size_t i = 0; i < bare.n; i++) {
+        n_digits += bare.p[i] >= '0' && bare.p[i] <= '9';
+        n_letters +=
+            (bare.p[i] >= 'a' && bare.p[i] <= 'f') || (bare.p[i] >= 'A' && bare.p[i] <= 'F');
+        n_colons += bare.p[i] == ':';
+        n_other += bare.p[i] == '.' || bare.p[i] == ':' || bare.p[i] == '/';
+        n_marks += bare.p[i] == '*' || bare.p[i] == '-';
     }
-    if (n_other > 0 && n_digits + n_other == text.n)
+    bool is_v4 = n_other > 0 && n_digits + n_other + n_marks == bare.n;
+    bool is_v6 = n_colons >= 2 && n_digits + n_letters + n_other == bare.n;
+    if (is_v4 || is_v6)
         return true;
     return addr_parse(text, &a) == 0 || addr_parse(str_cut(&host, '/'), &a) == 0;
 }
