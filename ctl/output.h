@@ -50,8 +50,8 @@ struct output {
     bool is_begun, is_ended;
     size_t n_rows;
     int write_error; /* errno of the first write to f that failed, 0 = none */
-    json_t *total; /* that row; NULL = nothing was added */
-    json_t *held;  /* rows that wait for those of the other daemons; NULL = none */
+    json_t *total;   /* that row; NULL = nothing was added */
+    json_t *held;    /* rows that wait for those of the other daemons; NULL = none */
 };
 
 /* What a format does. All parts may be called with no row at all. */

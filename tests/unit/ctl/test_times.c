@@ -39,7 +39,7 @@ static const struct {
     {"11-28 14:00:01", true, 0, 23 * H - 1},
     {"2026-07-29 14:00", true, 0, 123 * 24 * H}, /* of summer time */
     {"2026-12-24", false, 0, 25 * 24 * H - 13 * H},
-    {"12-24 14:00", true, 0, 340 * 24 * H - H},                /* last year's */
+    {"12-24 14:00", true, 0, 340 * 24 * H - H},  /* last year's */
     {"11-28 14:00", false, 0, 364 * 24 * H + H}, /* next year's */
     {"2028-02-29", false, 0, 457 * 24 * H - 13 * H},
     {"2027-02-29", false, -ERR_SYNTAX, 0},
