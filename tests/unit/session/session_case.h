@@ -2,6 +2,7 @@
 /* Sessions made by hand, without sockets, on a worker of the test. */
 #pragma once
 
+#include "base/container/map.h"
 #include "session/row.h"
 #include "session/session_priv.h"
 #include "tests/unit/io/io_case.h"
