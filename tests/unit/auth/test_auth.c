@@ -15,7 +15,6 @@ static void add_bob(const char *password_hash)
 
 static void test_no_provider(void **state)
 {
-    (void)state;
     assert_string_equal(auth_case_login("bob", "x"), "TEMPFAIL -: no provider is configured");
     auth_case_configure(NULL, 0);
     assert_string_equal(auth_case_login("bob", "x"), "TEMPFAIL -: no provider is configured");
@@ -26,7 +25,6 @@ static void test_no_provider(void **state)
 /* Mail without login: the routes know where it goes. */
 static void test_nobody(void **state)
 {
-    (void)state;
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS});
     auth_case_cred(SASL_NONE, "", "");
     assert_string_equal(auth_case_ask(), "OK none  login=NONE  ");
@@ -36,7 +34,6 @@ static void test_nobody(void **state)
 
 static void test_backend(void **state)
 {
-    (void)state;
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_BACKEND});
     assert_string_equal(auth_case_login("Bob@Example.ORG", "x"),
                         "OK backend bob@example.org login=PLAIN Bob@Example.ORG x judge");
@@ -54,7 +51,6 @@ static void test_backend(void **state)
 
 static void test_mechanisms(void **state)
 {
-    (void)state;
     const unsigned passwords = SASL_BIT(SASL_PLAIN) | SASL_BIT(SASL_LOGIN);
     const unsigned tokens = SASL_BIT(SASL_XOAUTH2) | SASL_BIT(SASL_OAUTHBEARER);
     const unsigned digests = SASL_BIT(SASL_CRAM_MD5) | SASL_BIT(SASL_APOP);
@@ -80,7 +76,6 @@ static void test_mechanisms(void **state)
 /* A provider that cannot be made leaves the former ones. */
 static void test_bad_config(void **state)
 {
-    (void)state;
     static struct config_auth auths[] = {{.type = AUTH_TYPE_BACKEND}, {.type = AUTH_TYPE_HTTP}};
     struct config c = {.refs = 1000, .auths = auths, .n_auths = ARRAY_LEN(auths)};
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS});
@@ -93,7 +88,6 @@ static void test_bad_config(void **state)
 /* Questions go on with the providers with which they began. */
 static void test_config_changes_meanwhile(void **state)
 {
-    (void)state;
     struct auth_case_answer a;
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS});
     add_bob("{PLAIN}secret");
@@ -108,7 +102,6 @@ static void test_config_changes_meanwhile(void **state)
 /* The question is copied: the asker may forget it at once. */
 static void test_request_is_copied(void **state)
 {
-    (void)state;
     struct auth_case_answer a;
     char *listener = str_dup_c("imap");
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS});
@@ -125,7 +118,6 @@ static void test_request_is_copied(void **state)
 
 static void test_many_at_once(void **state)
 {
-    (void)state;
     struct auth_case_answer a[50];
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS});
     add_bob("{PLAIN}secret");
@@ -199,7 +191,6 @@ static bool has_no_queries(void *arg)
 
 static void test_cancel(void **state)
 {
-    (void)state;
     struct auth_case_answer early, late;
     size_t waiting = 1;
     sem_t go;
@@ -239,7 +230,6 @@ static void begin_place(unsigned *place)
  * elsewhere is next but one. A trusted address is many people, each of them a source. */
 static void test_fair_between_addresses(void **state)
 {
-    (void)state;
     unsigned flood[50], other;
     struct auth_case_answer mates[60], refused;
     size_t waiting = ARRAY_LEN(flood); /* of auth_case's 100 places */
@@ -287,7 +277,6 @@ static void test_fair_between_addresses(void **state)
 /* A job may outlive the worker's authenticator. */
 static void test_free_with_jobs(void **state)
 {
-    (void)state;
     struct auth_case_answer a[20], late;
     size_t waiting = ARRAY_LEN(a);
     sem_t go;
@@ -313,7 +302,6 @@ static void test_free_with_jobs(void **state)
 /* The loop goes before the jobs: their answers reach nobody, and nothing is lost. */
 static void test_loop_ends_before_jobs(void **state)
 {
-    (void)state;
     struct auth_case_answer a;
     size_t waiting = 1;
     sem_t go;
@@ -343,7 +331,6 @@ static void cached_users(void)
 
 static void test_cache(void **state)
 {
-    (void)state;
     cached_users();
     AUTH_CASE_USERS({.name = "bob",
                      .password_hash = "{PLAIN}secret",
@@ -371,7 +358,6 @@ static void test_cache(void **state)
 
 static void test_no_cache(void **state)
 {
-    (void)state;
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS});
     add_bob("{PLAIN}secret");
     for (int i = 0; i < 2; i++)
@@ -383,7 +369,6 @@ static void test_no_cache(void **state)
 /* Only a secret of the client's is remembered, and no answer that will change by itself. */
 static void test_not_cached(void **state)
 {
-    (void)state;
     struct tls_info tls = {.verify = TLS_VERIFY_SUCCESS};
     cached_users();
     AUTH_CASE_USERS({.name = "bob", .password_hash = "{PLAIN}secret", .state = USER_HELD},
@@ -400,7 +385,6 @@ static void test_not_cached(void **state)
 /* The old password that was right when it was looked at is not remembered after a change. */
 static void test_forget_while_judging(void **state)
 {
-    (void)state;
     struct auth_case_answer a;
     cached_users();
     add_bob("{PLAIN}secret");
@@ -416,7 +400,6 @@ static void test_forget_while_judging(void **state)
 
 static void test_backend_feeds_cache(void **state)
 {
-    (void)state;
     AUTH_CASE_PROVIDERS({.type = AUTH_TYPE_USERS}, {.type = AUTH_TYPE_BACKEND, .cache_ms = 60000});
     const char *first = "OK backend eve login=PLAIN eve x judge";
     assert_string_equal(auth_case_login("eve", "x"), first);
@@ -434,7 +417,6 @@ static void test_backend_feeds_cache(void **state)
 /* A user without hash: judged by the backend, remembered by the users provider. */
 static void test_unjudged_user_feeds_cache(void **state)
 {
-    (void)state;
     cached_users();
     AUTH_CASE_USERS({.name = "bob", .pool = "main"});
     for (int i = 0; i < 2; i++)

@@ -17,13 +17,11 @@ static struct cache *cache;
 
 static int setup(void **state)
 {
-    (void)state;
     return cache_new(1 << 20, &cache);
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     cache_free(cache);
     return 0;
 }
@@ -86,7 +84,6 @@ static const char *get(const char *user, const char *secret, const char *context
 
 static void test_hit_and_misses(void **state)
 {
-    (void)state;
     put("bob", "secret", "other", "imap", true, 0);
     assert_string_equal(get("bob", "secret", "imap", 1), "other");
     assert_null(get("bob", "Secret", "imap", 1));
@@ -102,14 +99,12 @@ static void test_hit_and_misses(void **state)
 
 static void test_own_secret(void **state)
 {
-    (void)state;
     put("bob", "secret", "secret", "imap", true, 0);
     assert_string_equal(get("bob", "secret", "imap", 1), "secret");
 }
 
 static void test_time(void **state)
 {
-    (void)state;
     put("bob", "secret", "x", "imap", true, 5000);
     assert_non_null(get("bob", "secret", "imap", 5000 + TTL - 1));
     assert_null(get("bob", "secret", "imap", 5000 + TTL)); /* use does not make it longer */
@@ -118,7 +113,6 @@ static void test_time(void **state)
 
 static void test_contexts(void **state)
 {
-    (void)state;
     put("bob", "secret", "one", "imap", true, 0);
     put("bob", "secret", "two", "smtp", true, 0);
     put("bob", "secret", "three", "pop3", true, 0);
@@ -138,7 +132,6 @@ static void test_contexts(void **state)
 
 static void test_forget(void **state)
 {
-    (void)state;
     put("bob", "secret", "x", "imap", true, 0);
     put("bob", "older", "x", "smtp", true, 0);
     put("alice", "secret", "x", "imap", true, 0);
@@ -154,7 +147,6 @@ static void test_forget(void **state)
 
 static void test_judge(void **state)
 {
-    (void)state;
     CLEANUP(credentials_wipe) struct credentials c = cred_of(SASL_PLAIN, "bob", "secret");
     CLEANUP(credentials_wipe) struct credentials other = cred_of(SASL_PLAIN, "bob", "wrong");
     cache_judge(cache, &c, true); /* nothing there */
@@ -174,7 +166,6 @@ static void test_judge(void **state)
 /* Old ones make room, those in use stay. */
 static void test_memory(void **state)
 {
-    (void)state;
     char user[16];
     cache_free(cache);
     assert_int_equal(cache_new(64 * 1024, &cache), 0);
@@ -192,7 +183,6 @@ static void test_memory(void **state)
 /* One that is larger than all room is not kept. */
 static void test_too_large(void **state)
 {
-    (void)state;
     static char secret[70000];
     memset(secret, 'x', sizeof(secret) - 1);
     cache_free(cache);
@@ -206,7 +196,6 @@ static void test_too_large(void **state)
 /* Two workers do not share a key. */
 static void test_keys_differ(void **state)
 {
-    (void)state;
     CLEANUP(credentials_wipe) struct credentials c = cred_of(SASL_PLAIN, "bob", "secret");
     struct cache *other;
     struct cache_key a, b;

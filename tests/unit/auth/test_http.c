@@ -141,7 +141,6 @@ static const char *answer_to(const char *headers)
 
 static void test_wire(void **state)
 {
-    (void)state;
     static const char *headers[] = {"X-Key: 1", NULL};
     http_only();
     http_auth.headers = (struct config_strings){headers, 1};
@@ -156,7 +155,6 @@ static void test_wire(void **state)
 /* The password of a login that failed before is not in the next request. */
 static void test_no_stale_password(void **state)
 {
-    (void)state;
     http_only();
     reply("Auth-Status: no\r\nAuth-Wait: 1\r\n");
     (void)auth_case_login("bob", "old-secret");
@@ -170,7 +168,6 @@ static void test_no_stale_password(void **state)
 
 static void test_kept_connection(void **state)
 {
-    (void)state;
     http_only();
     for (int i = 0; i < 5; i++)
         assert_string_equal(auth_case_login("bob", "x"), "OK http bob login=PLAIN bob x");
@@ -180,7 +177,6 @@ static void test_kept_connection(void **state)
 
 static void test_urls(void **state)
 {
-    (void)state;
     static const struct {
         const char *url, *host;
     } cases[] = {
@@ -202,7 +198,6 @@ static void test_urls(void **state)
 
 static void test_unix_socket(void **state)
 {
-    (void)state;
     struct sockaddr_un un = {.sun_family = AF_UNIX};
     char url[160];
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -232,7 +227,6 @@ static void test_unix_socket(void **state)
 
 static void test_accepted(void **state)
 {
-    (void)state;
     static const struct {
         const char *headers, *want;
     } cases[] = {
@@ -256,7 +250,6 @@ static void test_accepted(void **state)
 
 static void test_refused(void **state)
 {
-    (void)state;
     static const struct {
         const char *headers, *want;
     } cases[] = {
@@ -282,7 +275,6 @@ static void test_refused(void **state)
 
 static void test_long_words(void **state)
 {
-    (void)state;
     AUTO_BUF headers = BUF_INIT;
     http_only();
     assert_int_equal(buf_append_c(&headers, "Auth-Wait: 1\r\nAuth-Status: "), 0);
@@ -299,7 +291,6 @@ static void test_long_words(void **state)
 
 static void test_nonsense(void **state)
 {
-    (void)state;
     static const struct {
         const char *headers, *want;
     } cases[] = {
@@ -332,7 +323,6 @@ static void test_nonsense(void **state)
 /* NGINX does not look at the status: servers exist that answer 401 with their Auth-Status. */
 static void test_http_status(void **state)
 {
-    (void)state;
     http_only();
     site.is_raw = true;
     assert_string_equal(answer_to("HTTP/1.1 401 No\r\nAuth-Status: Bad\r\nAuth-Wait: 2\r\n"
@@ -347,7 +337,6 @@ static void test_http_status(void **state)
 
 static void test_passwords_that_must_come(void **state)
 {
-    (void)state;
     static const enum sasl_mech mechs[] = {SASL_CRAM_MD5, SASL_APOP, SASL_EXTERNAL};
     http_only();
     for (size_t i = 0; i < ARRAY_LEN(mechs); i++) {
@@ -366,7 +355,6 @@ static void test_passwords_that_must_come(void **state)
 
 static void test_tokens(void **state)
 {
-    (void)state;
     http_only();
     auth_case_cred(SASL_XOAUTH2, "bob", "ya29");
     assert_string_equal(auth_case_ask(), "OK http bob login=XOAUTH2 bob ya29");
@@ -376,7 +364,6 @@ static void test_tokens(void **state)
 
 static void test_others_identity(void **state)
 {
-    (void)state;
     http_only();
     auth_case_cred(SASL_PLAIN, "bob", "secret");
     assert_int_equal(buf_append_c(&auth_case.cred.authzid, "alice"), 0);
@@ -392,7 +379,6 @@ static void test_others_identity(void **state)
 
 static void test_no_login(void **state)
 {
-    (void)state;
     http_only();
     reply("Auth-Status: OK\r\nAuth-Server: 10.0.0.1\r\nAuth-Port: 25\r\n");
     auth_case_cred(SASL_NONE, "", "");
@@ -409,7 +395,6 @@ static void test_no_login(void **state)
 /* SCRAM proofs are none of an auth server's business. */
 static void test_scram_is_not_asked(void **state)
 {
-    (void)state;
     http_only();
     auth_case_cred(SASL_SCRAM_SHA_256, "bob", "");
     auth_case.cred.is_proved = true;
@@ -420,7 +405,6 @@ static void test_scram_is_not_asked(void **state)
 /* Users of the store go first; the auth server hears of the others only. */
 static void test_after_users(void **state)
 {
-    (void)state;
     static char url[64];
     static struct config_auth auths[2];
     snprintf(url, sizeof(url), "http://127.0.0.1:%u/", site.at.port);
@@ -437,7 +421,6 @@ static void test_after_users(void **state)
 
 static void test_cache(void **state)
 {
-    (void)state;
     configure("http://127.0.0.1:", 10000, 60000);
     reply("Auth-Status: OK\r\nAuth-Server: mail\r\nAuth-Port: 143\r\nAuth-Pass: other\r\n");
     assert_string_equal(auth_case_login("bob", "x"),
@@ -457,7 +440,6 @@ static void test_cache(void **state)
 
 static void test_wait(void **state)
 {
-    (void)state;
     http_only();
     site.replies[0] = "Auth-Status: WAIT\r\n"; /* NGINX would ask at once, for ever */
     site.replies[1] = "Auth-Status: OK\r\n";
@@ -476,7 +458,6 @@ static void test_wait(void **state)
 
 static void test_silence(void **state)
 {
-    (void)state;
     configure("http://127.0.0.1:", 300, 0);
     site.is_silent = true;
     const char *text = auth_case_login("bob", "x");
@@ -485,7 +466,6 @@ static void test_silence(void **state)
 
 static void test_no_server(void **state)
 {
-    (void)state;
     http_only();
     evconnlistener_free(site.listener);
     site.listener = NULL;
@@ -508,7 +488,6 @@ static bool has_no_queries(void *arg)
  * serves the next one. */
 static void test_cancel(void **state)
 {
-    (void)state;
     struct auth_case_answer a;
     unsigned wanted = 1;
     http_only();
@@ -530,7 +509,6 @@ static void test_cancel(void **state)
 /* What waits for a connection is not sent for a client that left. */
 static void test_cancel_unsent(void **state)
 {
-    (void)state;
     struct auth_case_answer a, b;
     unsigned wanted = 1;
     http_only();
@@ -557,7 +535,6 @@ static void test_cancel_unsent(void **state)
 /* But nobody waits for one who left. */
 static void test_cancel_while_waiting(void **state)
 {
-    (void)state;
     struct auth_case_answer a, b;
     unsigned wanted = 2;
     http_only();
@@ -576,7 +553,6 @@ static void test_cancel_while_waiting(void **state)
 
 static void test_free_while_asking(void **state)
 {
-    (void)state;
     struct auth_case_answer a, b;
     unsigned wanted = 1;
     http_only();
@@ -599,7 +575,6 @@ static void test_free_while_asking(void **state)
 /* A reload while an auth server is asked: the old client lives until it has answered. */
 static void test_reload_meanwhile(void **state)
 {
-    (void)state;
     struct auth_case_answer a;
     http_only();
     auth_case_cred(SASL_PLAIN, "bob", "x");
@@ -615,7 +590,6 @@ static void test_reload_meanwhile(void **state)
 
 static void test_names(void **state)
 {
-    (void)state;
     const char *to_b1 = "Auth-Status: OK\r\nAuth-Server: 10.0.0.1\r\nAuth-Port: 143\r\n";
     http_only();
     AUTH_CASE_NAMES({.name = "locked", .state = USER_LOCKED, .state_text = "Pay first"},
@@ -644,7 +618,6 @@ static void test_names(void **state)
  * for that one. */
 static void test_names_of_an_alias(void **state)
 {
-    (void)state;
     http_only();
     AUTH_CASE_NAMES({.name = "bob", .pool = "main", .backend = "b2", .max_sessions = 2},
                     {.name = "b.smith", .state = USER_LOCKED, .pool = "other"});
@@ -663,7 +636,6 @@ static void test_names_of_an_alias(void **state)
 /* An answer that is remembered is forgotten with a word about either name. */
 static void test_names_and_cache(void **state)
 {
-    (void)state;
     configure("http://127.0.0.1:", 10000, 60000);
     reply("Auth-Status: OK\r\nAuth-User: bob\r\n");
     assert_string_equal(auth_case_login("bobby", "x"), "OK http bob login=PLAIN bob x");
@@ -688,7 +660,6 @@ static void test_names_and_cache(void **state)
 /* Nothing is said of anybody: no login waits for the store. */
 static void test_no_names(void **state)
 {
-    (void)state;
     http_only();
     assert_false(auth_case.auth->has_names);
     store_close(auth_case.store); /* whoever asks it dies */
@@ -700,7 +671,6 @@ static void test_no_names(void **state)
  * holds. */
 static void test_account_without_password(void **state)
 {
-    (void)state;
     configure("http://127.0.0.1:", 10000, 0);
     static struct config_auth both[2];
     both[0] = (struct config_auth){.type = AUTH_TYPE_USERS};

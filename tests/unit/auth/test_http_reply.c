@@ -52,7 +52,6 @@ static const char *describe(const struct auth_http_reply *r)
 
 static void test_good(void **state)
 {
-    (void)state;
     static const struct {
         const char *headers, *want;
     } cases[] = {
@@ -89,7 +88,6 @@ static void test_good(void **state)
 
 static void test_refused(void **state)
 {
-    (void)state;
     static const struct {
         const char *headers, *want;
     } cases[] = {
@@ -132,7 +130,6 @@ static void test_refused(void **state)
 
 static void test_nonsense(void **state)
 {
-    (void)state;
     static const char *const cases[] = {
         "", /* NGINX takes these three for success */
         "Auth-Server=10.0.0.1;Auth-Port=143",
@@ -175,7 +172,6 @@ static void test_nonsense(void **state)
 
 static void test_nul(void **state)
 {
-    (void)state;
     const struct http_header headers[] = {{STR("Auth-Status"), STR("OK")},
                                           {STR("Auth-User"), STR("bob\0admin")}};
     struct auth_http_reply r;
@@ -186,7 +182,6 @@ static void test_nul(void **state)
 /* A name of 253 characters is the longest. */
 static void test_long_names(void **state)
 {
-    (void)state;
     char name[256];
     memset(name, 'a', sizeof(name));
     for (size_t n = 252; n <= 255; n++) {

@@ -32,7 +32,6 @@ static void set(struct buf *b, const char *text)
 
 static int setup(void **state)
 {
-    (void)state;
     cred = (struct credentials){.mech = SASL_PLAIN};
     set(&cred.user, "bob@example.org");
     set(&cred.secret, "secret");
@@ -50,7 +49,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     credentials_wipe(&cred);
     return 0;
 }
@@ -71,7 +69,6 @@ static void check(const char *want)
 
 static void test_plain(void **state)
 {
-    (void)state;
     check("Auth-Method: plain\nAuth-User: bob@example.org\n"
           "Auth-Pass: secret\nAuth-Protocol: imap\nAuth-Login-Attempt: 1\nClient-IP: 192.0.2.7\n");
     cred.mech = SASL_LOGIN;
@@ -86,7 +83,6 @@ static void test_plain(void **state)
 /* NGINX's NGX_ESCAPE_MAIL_AUTH: blank, '%' and control bytes; 0x7f and 8-bit pass. */
 static void test_escaping(void **state)
 {
-    (void)state;
     set(&cred.user, "us er%");
     set(&cred.secret, "p w\r\n\x01\x1f\x7f\xc3\xb6\"+:");
     request.client = (struct addr){.family = AF_UNIX};
@@ -102,7 +98,6 @@ static void test_escaping(void **state)
 
 static void test_digests(void **state)
 {
-    (void)state;
     set(&cred.secret, "0123456789abcdef0123456789abcdef");
     set(&cred.salt, "<1.2@proxy.test>");
     cred.mech = SASL_CRAM_MD5;
@@ -118,7 +113,6 @@ static void test_digests(void **state)
 
 static void test_tokens(void **state)
 {
-    (void)state;
     set(&cred.secret, "ya29.token");
     cred.mech = SASL_XOAUTH2;
     check("Auth-Method: xoauth2\nAuth-User: bob@example.org\n"
@@ -134,7 +128,6 @@ static void test_tokens(void **state)
 /* The client's choice of a login where it made one; never an old password. */
 static void test_external(void **state)
 {
-    (void)state;
     cred.mech = SASL_EXTERNAL;
     cred.is_proved = true;
     buf_wipe(&cred.secret);
@@ -147,7 +140,6 @@ static void test_external(void **state)
 
 static void test_smtp(void **state)
 {
-    (void)state;
     request.proto = &proto_smtp;
     request.helo = STR("client.example.org"); /* not told with a login */
     check("Auth-Method: plain\nAuth-User: bob@example.org\n"
@@ -173,7 +165,6 @@ static void test_smtp(void **state)
 
 static void test_proxy_header(void **state)
 {
-    (void)state;
     request.has_proxy_header = true;
     request.proxy_src = addr("198.51.100.1:1234");
     request.proxy_dst = addr("[2001:db8::2]:143");
@@ -192,7 +183,6 @@ static void test_proxy_header(void **state)
 
 static void test_certificates(void **state)
 {
-    (void)state;
     request.tls = &tls;
     request.peer_cert = &cert; /* nothing of it unless the listener asks for certificates */
     check(HEAD);
@@ -215,7 +205,6 @@ static void test_certificates(void **state)
 
 static void test_headers(void **state)
 {
-    (void)state;
     static const char *headers[] = {"X-Token: a b", "X-Auth-Port:9", NULL};
     config.headers = (struct config_strings){headers, 2};
     check("Auth-Method: plain\nAuth-User: bob@example.org\n"

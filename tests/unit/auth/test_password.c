@@ -64,7 +64,6 @@ static const struct {
 
 static void test_vectors(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(vectors); i++) {
         const char *hash = vectors[i].hash;
         struct str password = str_of(vectors[i].password);
@@ -79,7 +78,6 @@ static void test_vectors(void **state)
 /* What nobody could ever check must not pass for a hash, nor for a wrong password. */
 static void test_unknown(void **state)
 {
-    (void)state;
     static const char *const hashes[] = {
         "",
         "x",
@@ -120,14 +118,12 @@ static void test_unknown(void **state)
 /* crypt(3) takes C strings: a password must not be cut at a NUL. */
 static void test_nul(void **state)
 {
-    (void)state;
     assert_int_equal(password_verify("{DES-CRYPT}tRe5kR7KxpP36", str_n(PASS "\0x", 12)), -ERR_AUTH);
     assert_int_equal(password_verify("{PLAIN}a", STR("a\n")), -ERR_AUTH);
 }
 
 static void test_hash(void **state)
 {
-    (void)state;
     char *hash = NULL, *other = NULL;
     assert_int_equal(password_hash(STR(PASS), &hash), 0);
     assert_int_equal(password_hash(STR(PASS), &other), 0);
@@ -141,7 +137,6 @@ static void test_hash(void **state)
 
 static void test_hash_refuses(void **state)
 {
-    (void)state;
     char *hash = NULL;
     AUTO_BUF longest = BUF_INIT;
     for (int i = 0; i < 600; i++)
@@ -161,7 +156,6 @@ static void test_hash_refuses(void **state)
 
 static void test_scram_parse(void **state)
 {
-    (void)state;
     struct sasl_scram_keys rfc, dovecot;
     assert_int_equal(password_scram_parse(RFC_KEYS, &rfc), 0);
     assert_int_equal(rfc.iterations, 4096);
@@ -180,7 +174,6 @@ static void test_scram_parse(void **state)
 
 static void test_scram_refuses(void **state)
 {
-    (void)state;
     static const char *const texts[] = {
         "",
         "SCRAM-SHA-256$",
@@ -205,7 +198,6 @@ static void test_scram_refuses(void **state)
 
 static void test_scram_make(void **state)
 {
-    (void)state;
     struct sasl_scram_keys keys;
     char *text = NULL, *other = NULL;
     AUTO_BUF hash = BUF_INIT;

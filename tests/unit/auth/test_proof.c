@@ -19,13 +19,11 @@ static char *hash;
 
 static int setup(void **state)
 {
-    (void)state;
     return password_hash(STR("right"), &hash);
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     free(hash);
     return 0;
 }
@@ -41,7 +39,6 @@ static uint64_t measure(int n, uint64_t life_ms)
 
 static void test_answers(void **state)
 {
-    (void)state;
     AUTO_FREE char *other = NULL;
     assert_int_equal(password_hash(STR("other"), &other), 0);
     for (int i = 0; i < 3; i++) {
@@ -57,7 +54,6 @@ static void test_answers(void **state)
 
 static void test_is_cheap(void **state)
 {
-    (void)state;
     uint64_t once = measure(1, 0);
     assert_int_equal(proof_verify(hash, STR("right"), LIFE_MS), 0);
     assert_true(measure(100, LIFE_MS) < 50 * once);
@@ -65,7 +61,6 @@ static void test_is_cheap(void **state)
 
 static void test_can_be_off(void **state)
 {
-    (void)state;
     assert_int_equal(proof_verify(hash, STR("right"), LIFE_MS), 0);
     uint64_t known = measure(20, LIFE_MS);
     assert_true(measure(20, 0) > known);

@@ -21,7 +21,6 @@ static void users_then_backend(void)
 
 static void test_passwords(void **state)
 {
-    (void)state;
     users_only();
     AUTH_CASE_USERS({.name = "bob", .password_hash = "{PLAIN}secret"},
                     {.name = "hash", .password_hash = "tRe5kR7KxpP36"},
@@ -43,7 +42,6 @@ static void test_passwords(void **state)
 
 static void test_scram_keys_prove_a_password(void **state)
 {
-    (void)state;
     char *keys = NULL;
     users_only();
     assert_int_equal(password_scram(STR("secret"), &keys), 0);
@@ -56,7 +54,6 @@ static void test_scram_keys_prove_a_password(void **state)
 
 static void test_unknown_users(void **state)
 {
-    (void)state;
     users_only();
     AUTH_CASE_USERS({.name = "bob", .password_hash = "{PLAIN}secret"});
     assert_string_equal(auth_case_login("nobody", "x"), "REJECTED -: no provider knows the user");
@@ -74,7 +71,6 @@ static void test_unknown_users(void **state)
 
 static void test_properties(void **state)
 {
-    (void)state;
     users_only();
     AUTH_CASE_USERS({.name = "bob",
                      .password_hash = "{PLAIN}secret",
@@ -99,7 +95,6 @@ static void test_properties(void **state)
 
 static void test_locks(void **state)
 {
-    (void)state;
     uint64_t now = clock_wall_ms();
     users_only();
     AUTH_CASE_USERS({.name = "bob",
@@ -128,7 +123,6 @@ static void test_locks(void **state)
 
 static void test_held(void **state)
 {
-    (void)state;
     uint64_t now = clock_wall_ms();
     users_only();
     AUTH_CASE_USERS({.name = "bob", .password_hash = "{PLAIN}secret", .state = USER_HELD},
@@ -143,7 +137,6 @@ static void test_held(void **state)
 
 static void test_protocols(void **state)
 {
-    (void)state;
     users_only();
     AUTH_CASE_USERS({.name = "bob",
                      .password_hash = "{PLAIN}secret",
@@ -163,7 +156,6 @@ static void test_protocols(void **state)
 
 static void test_backend_judges(void **state)
 {
-    (void)state;
     users_only();
     AUTH_CASE_USERS({.name = "bob", .pool = "main", .backend_user = "Robert"},
                     {.name = "own", .backend_password = "other"},
@@ -194,7 +186,6 @@ static const char *digest(enum sasl_mech mech, const char *user, const char *cha
 /* RFC 2195 section 2, RFC 1939 section 7 */
 static void test_digests(void **state)
 {
-    (void)state;
     static const char cram[] = "<1896.697170952@postoffice.reston.mci.net>";
     static const char apop[] = "<1896.697170952@dbc.mtview.ca.us>";
     users_only();
@@ -231,7 +222,6 @@ static const char *proved(enum sasl_mech mech, const char *user, bool is_passwor
 
 static void test_proved(void **state)
 {
-    (void)state;
     users_only();
     AUTH_CASE_USERS({.name = "bob", .password_hash = "{PLAIN}secret"},
                     {.name = "own", .backend_password = "other"},
@@ -255,7 +245,6 @@ static void test_proved(void **state)
 /* A certificate that did not verify proves nothing, whoever passed its name on. */
 static void test_unverified_certificates(void **state)
 {
-    (void)state;
     struct tls_info tls = {.version = "TLSv1.3", .verify = TLS_VERIFY_FAILED};
     users_only();
     AUTH_CASE_USERS({.name = "own", .backend_password = "other"});
@@ -281,7 +270,6 @@ static const char *token(const char *user)
 
 static void test_tokens(void **state)
 {
-    (void)state;
     AUTH_CASE_USERS({.name = "bob", .password_hash = "{PLAIN}ya29"},
                     {.name = "unjudged", .pool = "main"},
                     {.name = "gone", .password_hash = "{PLAIN}x", .state = USER_LOCKED});
@@ -304,7 +292,6 @@ static const char *acting(const char *user, const char *authzid)
 
 static void test_authzid(void **state)
 {
-    (void)state;
     AUTH_CASE_USERS({.name = "bob", .password_hash = "{PLAIN}secret"}, {.name = "alice"},
                     {.name = "gone", .state = USER_LOCKED});
     users_then_backend();
@@ -326,7 +313,6 @@ static void test_authzid(void **state)
 
 static void test_no_store(void **state)
 {
-    (void)state;
     auth_free(auth_case.auth);
     auth_case.auth = NULL;
     assert_int_equal(auth_new(auth_case.loop, auth_case.jobs, NULL, NULL, &auth_case.auth), 0);
@@ -336,7 +322,6 @@ static void test_no_store(void **state)
 
 static void test_full_queue(void **state)
 {
-    (void)state;
     auth_free(auth_case.auth);
     jobs_free(auth_case.jobs);
     auth_case.auth = NULL;
@@ -372,7 +357,6 @@ static uint64_t cost_us(const char *user)
 /* Nobody learns from the time whether there is such a user. */
 static void test_unknown_users_cost_the_same(void **state)
 {
-    (void)state;
     char *hash = NULL;
     users_only();
     assert_int_equal(password_hash(STR("secret"), &hash), 0);
@@ -415,7 +399,6 @@ static struct keys keys_of(const char *user)
 
 static void test_keys(void **state)
 {
-    (void)state;
     char *text = NULL;
     assert_int_equal(password_scram(STR("secret"), &text), 0);
     AUTH_CASE_USERS({.name = "bob", .scram = text}, {.name = "none", .password_hash = "{PLAIN}x"},
@@ -434,7 +417,6 @@ static void test_keys(void **state)
 
 static void test_keys_without_store(void **state)
 {
-    (void)state;
     auth_free(auth_case.auth);
     auth_case.auth = NULL;
     assert_int_equal(auth_new(auth_case.loop, auth_case.jobs, NULL, NULL, &auth_case.auth), 0);
@@ -446,7 +428,6 @@ static void test_keys_without_store(void **state)
 
 static void test_keys_cancelled(void **state)
 {
-    (void)state;
     struct keys k = {0};
     users_only();
     auth_cancel(auth_keys(auth_case.auth, STR("bob"), on_keys, &k));

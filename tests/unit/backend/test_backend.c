@@ -24,7 +24,6 @@ static struct backend *make(void)
 
 static void test_names(void **state)
 {
-    (void)state;
     static const char *const health[] = {"unknown", "up", "down"};
     static const char *const admin[] = {"ready", "drain", "disabled", "hold"};
     for (unsigned i = 0; i < BACKEND_HEALTH_COUNT; i++)
@@ -43,7 +42,6 @@ static void test_names(void **state)
 
 static void test_new(void **state)
 {
-    (void)state;
     char reason[BACKEND_REASON_MAX], caps[BACKEND_CAPS_MAX];
     struct backend *b = make();
     assert_string_equal(b->pool, "main");
@@ -64,7 +62,6 @@ static void test_new(void **state)
 /* Every pair of words: only what is ready and not down takes logins. */
 static void test_usable(void **state)
 {
-    (void)state;
     for (unsigned a = 0; a < BACKEND_ADMIN_COUNT; a++)
         for (unsigned h = 0; h < BACKEND_HEALTH_COUNT; h++) {
             struct backend *b = make();
@@ -79,7 +76,6 @@ static void test_usable(void **state)
 
 static void test_since_and_reason(void **state)
 {
-    (void)state;
     char reason[BACKEND_REASON_MAX];
     struct backend *b = make();
     assert_true(backend_set_health(b, BACKEND_DOWN, LATER, 70, "imap: connect: refused"));
@@ -117,7 +113,6 @@ static void test_since_and_reason(void **state)
 /* A recovery starts slowly, and one that an operator takes back in; a start does not. */
 static void test_up_since(void **state)
 {
-    (void)state;
     struct backend *b = make();
     assert_true(backend_set_health(b, BACKEND_UP, LATER, 1, NULL));
     assert_int_equal(b->up_since_ms, 0);
@@ -150,7 +145,6 @@ static bool note(struct backend *b, enum back_failure f, uint64_t now)
 
 static void test_fall(void **state)
 {
-    (void)state;
     char reason[BACKEND_REASON_MAX];
     struct backend *b = make();
     assert_true(note(b, BACK_FAIL_NONE, LATER));
@@ -174,7 +168,6 @@ static void test_fall(void **state)
 /* One mailbox that makes its server hang up takes nobody else's away; several do. */
 static void test_one_user_is_not_all(void **state)
 {
-    (void)state;
     struct backend *b = make();
     for (unsigned i = 0; i < 20; i++)
         assert_false(note_of(b, BACK_FAIL_CLOSED, 7, LATER));
@@ -201,7 +194,6 @@ static void test_one_user_is_not_all(void **state)
  * leaves it as it is. */
 static void test_outcomes(void **state)
 {
-    (void)state;
     static const struct {
         enum back_failure f;
         const char *effect;
@@ -243,7 +235,6 @@ static void test_outcomes(void **state)
 /* While it is down one login at a time tries it, each time later. */
 static void test_probe(void **state)
 {
-    (void)state;
     struct backend *b = make();
     assert_true(backend_set_health(b, BACKEND_DOWN, LATER, 1, NULL));
     assert_false(backend_is_usable(b, PROTO_IMAP, LATER));
@@ -281,7 +272,6 @@ static void test_probe(void **state)
 /* Refused credentials show a server at work as well as accepted ones do. */
 static void test_probe_answered(void **state)
 {
-    (void)state;
     struct backend *b = make();
     assert_true(backend_set_health(b, BACKEND_DOWN, LATER, 1, NULL));
     assert_false(note(b, BACK_FAIL_AUTH_TEMP, LATER));
@@ -294,7 +284,6 @@ static void test_probe_answered(void **state)
 /* Where checks run, logins may take it down, but only checks bring it up. */
 static void test_checked(void **state)
 {
-    (void)state;
     struct backend *b = make();
     backend_set_checked(b, true);
     assert_true(note(b, BACK_FAIL_NONE, LATER));
@@ -311,7 +300,6 @@ static void test_checked(void **state)
 
 static void test_down_protocols(void **state)
 {
-    (void)state;
     char reason[BACKEND_REASON_MAX];
     struct backend *b = make();
     backend_set_checked(b, true);
@@ -330,7 +318,6 @@ static void test_down_protocols(void **state)
 
 static void test_capabilities(void **state)
 {
-    (void)state;
     char caps[BACKEND_CAPS_MAX];
     struct backend *b = make();
     backend_learn(b, PROTO_IMAP, STR("IMAP4rev1 IDLE"));
@@ -353,7 +340,6 @@ static void test_capabilities(void **state)
 /* Each protocol's last list says whether its server takes several commands at once. */
 static void test_pipelining(void **state)
 {
-    (void)state;
     static const struct {
         const char *list;
         bool is_known;
@@ -381,7 +367,6 @@ static void test_pipelining(void **state)
 /* A list that is too long ends at a whole entry; blanks are part of entries in lists by line. */
 static void test_long_capabilities(void **state)
 {
-    (void)state;
     static const struct {
         const char *entry;
         size_t n;
@@ -449,7 +434,6 @@ static void run_threads(void *(*fn)(void *), struct backend *b)
 
 static void test_threads(void **state)
 {
-    (void)state;
     struct backend *b = make();
     run_threads(run_logins, b);
     assert_int_equal(b->logins, THREADS * ROUNDS / 5);
@@ -460,7 +444,6 @@ static void test_threads(void **state)
 
 static void test_one_probe_of_many(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 50; i++) {
         struct backend *b = make();
         atomic_store(&taken, 0);

@@ -92,7 +92,6 @@ static void case_wait(struct places_case *k, struct place_wait *w, struct backen
 
 static void test_full(void **state)
 {
-    (void)state;
     struct places_case k;
     case_init(&k, 1, 2);
     for (int i = 0; i < 3; i++)
@@ -114,7 +113,6 @@ static void test_full(void **state)
 /* Sessions and logins of an older engine fill it, too. */
 static void test_elsewhere(void **state)
 {
-    (void)state;
     struct places_case k;
     case_init(&k, 2, 1);
     atomic_store(&case_backend(&k, 0)->elsewhere_places, 2);
@@ -131,7 +129,6 @@ static void test_elsewhere(void **state)
 /* First come, first served; who is pinned waits for that backend only, and holds nobody up. */
 static void test_order(void **state)
 {
-    (void)state;
     struct places_case k;
     struct place_wait w[4] = {0};
     case_init(&k, 1, 1);
@@ -165,7 +162,6 @@ static void test_order(void **state)
 /* The limit was raised, lowered, taken away. */
 static void test_limit_changes(void **state)
 {
-    (void)state;
     struct places_case k;
     struct place_wait w[2] = {0};
     case_init(&k, 1, 1);
@@ -210,7 +206,6 @@ static void test_limit_changes(void **state)
 /* A worker that ends drops its mail: the place goes to the next one, of another worker. */
 static void test_grant_that_nobody_takes(void **state)
 {
-    (void)state;
     struct places_case k;
     struct place_wait w[2] = {0};
     struct mailbox *closed;
@@ -306,7 +301,6 @@ static void *storm_run(void *arg)
 
 static void test_storm(void **state)
 {
-    (void)state;
     struct places_case k;
     struct storm storms[STORM_THREADS];
     pthread_t threads[STORM_THREADS];
@@ -329,7 +323,6 @@ static void test_storm(void **state)
  * look at a thousand takes some 3 us.) */
 static void test_a_thousand_wait(void **state)
 {
-    (void)state;
     static struct place_wait waits[1001];
     struct places_case k;
     case_init(&k, 1, 1);

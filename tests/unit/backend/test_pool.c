@@ -9,7 +9,6 @@
 
 static void test_build(void **state)
 {
-    (void)state;
     struct pools_case c;
     pools_case_init(&c);
     struct config_pool *main_pool = pools_case_add(&c, "main", BALANCE_USER);
@@ -43,7 +42,6 @@ static void test_build(void **state)
 
 static void test_tls_ports(void **state)
 {
-    (void)state;
     struct pools_case c;
     pools_case_init(&c);
     struct config_pool *pool = pools_case_add(&c, "main", BALANCE_USER);
@@ -62,7 +60,6 @@ static void test_tls_ports(void **state)
  * and the credentials are there as soon as one needs them. */
 static void test_tls_of_members(void **state)
 {
-    (void)state;
     struct pools_case c;
     pools_case_init(&c);
     struct config_pool *pool = pools_case_add(&c, "main", BALANCE_USER);
@@ -86,7 +83,6 @@ static void test_tls_of_members(void **state)
 
 static void test_tls_edits(void **state)
 {
-    (void)state;
     struct pools_case c;
     pools_case_init(&c);
     struct config_pool *pool = pools_case_add(&c, "main", BALANCE_USER);
@@ -138,7 +134,6 @@ static void assert_members(const struct pool *p, const char *want)
 
 static void test_edits(void **state)
 {
-    (void)state;
     static const struct {
         const char *want;
         struct pool_edit edits[3];
@@ -216,7 +211,6 @@ static void test_edits(void **state)
 /* After a restart the operator's word comes back; later it is the object that knows. */
 static void test_admin_edit(void **state)
 {
-    (void)state;
     struct pools_case c;
     pools_case_init(&c);
     struct config_pool *pool = pools_case_add(&c, "main", BALANCE_USER);
@@ -239,7 +233,6 @@ static void test_admin_edit(void **state)
 /* A reload keeps what is known of names that stay, and forgets what is gone. */
 static void test_reload(void **state)
 {
-    (void)state;
     struct pools_case c;
     pools_case_init(&c);
     struct config_pool *pool = pools_case_add(&c, "main", BALANCE_USER);
@@ -283,7 +276,6 @@ static const char *write_file(char path[64], const char *text)
 
 static void test_secrets(void **state)
 {
-    (void)state;
     static const struct {
         const char *text;
         const char *secret; /* NULL = refused */
@@ -331,7 +323,6 @@ static void test_secrets(void **state)
 
 static void test_missing_files(void **state)
 {
-    (void)state;
     char *error = NULL;
     struct pools *p = NULL;
     struct pools_case c;
@@ -359,7 +350,6 @@ static void test_missing_files(void **state)
 /* Files are read once for a config: an edit neither fails nor forgets because of them. */
 static void test_shared_files(void **state)
 {
-    (void)state;
     char path[64] = "";
     struct pools_case c;
     pools_case_init(&c);
@@ -391,7 +381,6 @@ static void test_shared_files(void **state)
 
 static void test_find(void **state)
 {
-    (void)state;
     const struct pool *in = NULL;
     struct pools_case c;
     pools_case_init(&c);

@@ -27,7 +27,6 @@ static struct pool_changes *with(struct pool_changes *list, struct pool_change *
 /* Each key takes its own value in words: what is printed can be set, and says the same. */
 static void test_keys(void **state)
 {
-    (void)state;
     struct pools_case c;
     struct config *d = NULL;
     struct config_pool *p;
@@ -92,7 +91,6 @@ static void test_keys(void **state)
 
 static void test_lists(void **state)
 {
-    (void)state;
     struct pool_change ch;
     assert_int_equal(pool_change_init(&ch, "a"), 0);
     assert_true(pool_change_is_empty(&ch));
@@ -122,7 +120,6 @@ static void test_lists(void **state)
 /* What the file says too is no change any more. */
 static void test_absorb(void **state)
 {
-    (void)state;
     struct pool_change ch;
     const struct config_pool file = {.name = "a", .max_tries = 4, .check = {.rise = 2}};
     assert_int_equal(pool_change_init(&ch, "a"), 0);
@@ -150,7 +147,6 @@ static struct pools *build(struct pools_case *c, struct pool_changes *list)
 
 static void test_apply(void **state)
 {
-    (void)state;
     struct pools_case c;
     struct pool_change ch;
     pools_case_init(&c);
@@ -201,7 +197,6 @@ static void test_apply(void **state)
 /* What was loaded is shared until a key that it depends on changes: tickets stay good. */
 static void test_share(void **state)
 {
-    (void)state;
     struct pools_case c;
     struct pool_change ch;
     pools_case_init(&c);

@@ -74,7 +74,6 @@ static void user_name(char dst[32], unsigned i)
 /* Shares follow the weights; 0 gets nobody. */
 static void test_distribution(void **state)
 {
-    (void)state;
     static const struct {
         unsigned weights[8];
         size_t n;
@@ -108,7 +107,6 @@ static void test_distribution(void **state)
 /* A choice that changes with the version or the machine would move everybody at an update. */
 static void test_stable(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {100, 100, 50};
     static const char *const users[] = {"anna", "bert", "carl", "dora", "emil", "fred", "gina"};
     struct pick k;
@@ -141,7 +139,6 @@ static void count_moves(struct pick *before, struct pick *after, const char *nam
 /* When a member comes, goes or changes its weight, only its own users move. */
 static void test_minimal_movement(void **state)
 {
-    (void)state;
     static const struct {
         unsigned before[8], after[8]; /* weight 0 = not there */
         size_t n;
@@ -177,7 +174,6 @@ static void test_minimal_movement(void **state)
 /* Users of a member that is out go to the next one in their order, and come back. */
 static void test_next_in_order(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {100, 100, 100, 0};
     struct pick k;
     pick_init(&k, BALANCE_USER, weights, 4);
@@ -204,7 +200,6 @@ static void test_next_in_order(void **state)
 
 static void test_tried(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {100, 100};
     static const enum config_balance ways[] = {BALANCE_USER, BALANCE_LEAST, BALANCE_ROUND_ROBIN};
     for (size_t i = 0; i < ARRAY_LEN(ways); i++) {
@@ -223,7 +218,6 @@ static void test_tried(void **state)
 
 static void test_protocol(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {100, 100};
     struct pick k;
     pick_init(&k, BALANCE_ROUND_ROBIN, weights, 2);
@@ -243,7 +237,6 @@ static void test_protocol(void **state)
  * hash the members come in the order of the user. */
 static void test_states(void **state)
 {
-    (void)state;
     static const struct {
         const char *states, *hash, *others; /* 1.. = the n-th member, h busy, 0 none */
     } rows[] = {
@@ -289,7 +282,6 @@ static void test_states(void **state)
 /* A member that is down gets one login when its time has come, and only one. */
 static void test_probe(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {100};
     static const enum config_balance ways[] = {BALANCE_USER, BALANCE_LEAST, BALANCE_ROUND_ROBIN};
     for (size_t w = 0; w < ARRAY_LEN(ways); w++) {
@@ -304,7 +296,6 @@ static void test_probe(void **state)
 
 static void test_empty(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {0};
     static const enum config_balance ways[] = {BALANCE_USER, BALANCE_LEAST, BALANCE_ROUND_ROBIN};
     for (size_t w = 0; w < ARRAY_LEN(ways); w++)
@@ -320,7 +311,6 @@ static void test_empty(void **state)
 
 static void test_least(void **state)
 {
-    (void)state;
     static const struct {
         unsigned weights[3];
         uint64_t sessions[3];
@@ -347,7 +337,6 @@ static void test_least(void **state)
 /* Logins that come at once, before the first of them counts as a session, spread too. */
 static void test_least_ties(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {100, 100, 100};
     unsigned counts[3] = {0};
     struct pick k;
@@ -363,7 +352,6 @@ static void test_least_ties(void **state)
 
 static void test_turns(void **state)
 {
-    (void)state;
     static const struct {
         unsigned weights[4];
         size_t n;
@@ -387,7 +375,6 @@ static void test_turns(void **state)
 
 static void test_turns_in_proportion(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {1000, 999, 333, 1};
     unsigned counts[4] = {0};
     struct pick k;
@@ -402,7 +389,6 @@ static void test_turns_in_proportion(void **state)
 /* Those that are left take turns too. */
 static void test_turns_of_the_rest(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {100, 100, 100};
     unsigned counts[3] = {0};
     struct pick k;
@@ -421,7 +407,6 @@ static void test_turns_of_the_rest(void **state)
 /* One that came back gets its share little by little. */
 static void test_slow_start(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {100, 100};
     static const struct {
         uint64_t since_ms; /* of the recovery */
@@ -458,7 +443,6 @@ static void test_slow_start(void **state)
  * told is the one that holds. */
 static void test_slow_start_by_user(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {100, 100};
     static const uint64_t since_ms[] = {0, 10000, 30000, 60000, 100000};
     static bool is_back[USERS];
@@ -493,7 +477,6 @@ static void test_slow_start_by_user(void **state)
 
 static void test_order(void **state)
 {
-    (void)state;
     static const unsigned weights[] = {0, 100, 50, 100};
     static const struct {
         enum config_balance way;

@@ -15,7 +15,6 @@ static struct backend_registry *make(void)
 
 static void test_members(void **state)
 {
-    (void)state;
     struct backend_registry *r = make();
     bool is_new = false;
     struct backend *a = backend_registry_get(r, "main", "b1", &is_new);
@@ -44,7 +43,6 @@ static void test_members(void **state)
 
 static void test_dynamic_names(void **state)
 {
-    (void)state;
     static const struct {
         const char *host;
         uint16_t port;
@@ -98,7 +96,6 @@ static size_t count(struct backend_registry *r)
 /* The one that nobody asked for longest goes, but none in use and none that an operator drained. */
 static void test_bound(void **state)
 {
-    (void)state;
     struct backend_registry *r = make();
     struct backend *used = dynamic(r, 0), *drained = dynamic(r, 1);
     backend_set_admin(drained, BACKEND_DRAIN, 1, NULL);
@@ -131,7 +128,6 @@ static void test_bound(void **state)
 
 static void test_all_in_use(void **state)
 {
-    (void)state;
     static struct backend *held[DYNAMIC_MAX];
     struct backend_registry *r = make();
     for (unsigned i = 0; i < DYNAMIC_MAX; i++)
@@ -161,7 +157,6 @@ static void *run(void *arg)
 
 static void test_threads(void **state)
 {
-    (void)state;
     struct backend_registry *r = make();
     pthread_t threads[3];
     for (size_t i = 0; i < ARRAY_LEN(threads); i++)

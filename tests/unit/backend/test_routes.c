@@ -14,7 +14,6 @@
 
 static void test_copy(void **state)
 {
-    (void)state;
     char domain[] = "example.org", pool[] = "main";
     const struct config_route v[] = {
         {.domain = domain, .pool = pool},
@@ -44,7 +43,6 @@ static void test_copy(void **state)
 /* A condition that is not there is not the same as one that is. */
 static void test_differences(void **state)
 {
-    (void)state;
     const struct config_route base = {.pool = "main"};
     const struct config_route others[] = {
         {.pool = "two"},
@@ -59,7 +57,6 @@ static void test_differences(void **state)
 
 static void test_print(void **state)
 {
-    (void)state;
     AUTO_BUF text = BUF_INIT;
     const struct config_route all = {.pool = "main"};
     const struct config_route one = {.domain = "d",

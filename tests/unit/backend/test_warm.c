@@ -62,7 +62,6 @@ static void crowd_leave(struct crowd *c)
 static int setup(void **state)
 {
     const struct resolver_spec spec = {.timeout_ms = 2000};
-    (void)state;
     rig = (struct warm_case){0};
     assert_int_equal(loop_new(NULL, &rig.loop), 0);
     assert_int_equal(resolver_new(rig.loop, &spec, &rig.resolver), 0);
@@ -88,7 +87,6 @@ static bool is_nothing_left(void *arg)
 
 static int teardown(void **state)
 {
-    (void)state;
     warm_free(rig.warm);
     run_until(rig.loop, is_nothing_left, NULL); /* what was closed dies at the end of a turn */
     crowd_leave(&rig.crowd);
@@ -121,7 +119,6 @@ static struct login *take(void)
 /* None before anybody logs in; each one taken is replaced. */
 static void test_taken(void **state)
 {
-    (void)state;
     assert_null(take());
     expect_ready(3);
     for (size_t i = 1; i <= 4; i++) {
@@ -140,7 +137,6 @@ static void test_taken(void **state)
 /* Where a backend takes no logins, none wait for any. */
 static void test_drained(void **state)
 {
-    (void)state;
     assert_null(take());
     expect_ready(3);
     atomic_store(&rig.member->backend->admin, BACKEND_DRAIN);
@@ -155,7 +151,6 @@ static void test_drained(void **state)
 /* A server that leaves, or is not there, is not asked in a loop. */
 static void test_left(void **state)
 {
-    (void)state;
     assert_null(take());
     expect_ready(3);
     crowd_leave(&rig.crowd);
@@ -168,7 +163,6 @@ static void test_left(void **state)
 /* Other pools: what was made for the former ones is closed, and their logins find none. */
 static void test_reload(void **state)
 {
-    (void)state;
     assert_null(take());
     expect_ready(3);
     struct pools *old = rig.built;
@@ -186,7 +180,6 @@ static void test_reload(void **state)
 
 static void test_off(void **state)
 {
-    (void)state;
     rig.pools.pools[0].warm = 0;
     assert_null(take());
     assert_null(take());

@@ -24,7 +24,6 @@ static struct addr parse(const char *text)
 
 static void test_parse(void **state)
 {
-    (void)state;
     static const struct {
         const char *text, *shown;
         int family;
@@ -55,7 +54,6 @@ static void test_parse(void **state)
 
 static void test_parse_wrong(void **state)
 {
-    (void)state;
     static const struct str cases[] = {
         STR(""),          STR("localhost"),     STR("1.2.3"),      STR("1.2.3.4:"),
         STR("1.2.3.4:x"), STR("1.2.3.4:65536"), STR("1.2.3.4:-1"), STR("1.2.3.256"),
@@ -74,7 +72,6 @@ static void test_parse_wrong(void **state)
 
 static void test_kernel_forms(void **state)
 {
-    (void)state;
     static const char *const texts[] = {"1.2.3.4:25", "[2001:db8::7]:143"};
     struct sockaddr_storage ss;
     struct addr again;
@@ -96,7 +93,6 @@ static void test_kernel_forms(void **state)
 
 static void test_unix(void **state)
 {
-    (void)state;
     char text[ADDR_TEXT_MAX];
     struct sockaddr_un un = {.sun_family = AF_UNIX, .sun_path = "/run/x"};
     struct sockaddr_storage ss;
@@ -118,7 +114,6 @@ static void test_unix(void **state)
 
 static void test_networks(void **state)
 {
-    (void)state;
     static const struct {
         const char *net, *shown, *in, *out;
     } cases[] = {
@@ -147,7 +142,6 @@ static void test_networks(void **state)
 
 static void test_networks_wrong(void **state)
 {
-    (void)state;
     static const char *const cases[] = {
         "",     "10.0.0.0/33",  "10.0.0.0/",   "10.0.0.1/8", "::1/64", "::/129",
         "10/8", "10.0.0.0/8/8", "10.0.0.0/-1", "[::1]",      "x",      "10.0.0.0:25"};
@@ -162,7 +156,6 @@ static void test_networks_wrong(void **state)
 /* What the C library takes for an IPv4 address, and nothing else. */
 static void test_v4_as_inet_pton(void **state)
 {
-    (void)state;
     static const char *const texts[] = {
         "1.2.3.4",   "0.0.0.0",    "255.255.255.255", "127.0.0.10", "10.200.30.4",
         "01.2.3.4",  "1.2.3.04",   "00.0.0.0",        "256.1.1.1",  "1.2.3.999",
@@ -189,7 +182,6 @@ static void test_v4_as_inet_pton(void **state)
 
 static void test_limit_key(void **state)
 {
-    (void)state;
     struct addr v4 = parse("1.2.3.4:5"), v4_only = parse("1.2.3.4");
     struct addr key = addr_limit_key(&v4);
     assert_true(addr_eq(&key, &v4_only));
@@ -200,7 +192,6 @@ static void test_limit_key(void **state)
 
 static void test_compare(void **state)
 {
-    (void)state;
     struct addr a = parse("1.2.3.4:5"), other_port = parse("1.2.3.4:6"), other = parse("1.2.3.5:5");
     assert_true(addr_ip_eq(&a, &other_port));
     assert_false(addr_eq(&a, &other_port));

@@ -18,7 +18,6 @@ static void check(const struct buf *b, const char *want)
 
 static void test_empty(void **state)
 {
-    (void)state;
     struct buf b = BUF_INIT;
     check(&b, "");
     assert_int_equal(buf_tail_room(&b), 0);
@@ -36,7 +35,6 @@ static void test_empty(void **state)
 
 static void test_append_consume(void **state)
 {
-    (void)state;
     AUTO_BUF b = BUF_INIT;
     assert_int_equal(buf_append_c(&b, "abc"), 0);
     assert_int_equal(buf_append_char(&b, 'd'), 0);
@@ -54,7 +52,6 @@ static void test_append_consume(void **state)
 /* A stream that is consumed as it comes needs no more memory with time. */
 static void test_stream(void **state)
 {
-    (void)state;
     AUTO_BUF b = BUF_INIT;
     unsigned next_in = 0, next_out = 0;
     size_t cap = 0;
@@ -73,7 +70,6 @@ static void test_stream(void **state)
 
 static void test_reserve(void **state)
 {
-    (void)state;
     AUTO_BUF b = BUF_INIT;
     assert_int_equal(buf_append_c(&b, "keep"), 0);
     for (size_t n = 1; n < 100000; n *= 3) {
@@ -94,7 +90,6 @@ static void test_reserve(void **state)
 
 static void test_printf(void **state)
 {
-    (void)state;
     AUTO_BUF b = BUF_INIT;
     assert_int_equal(buf_printf(&b, "%s-%d", "a", 7), 0);
     assert_int_equal(buf_printf(&b, "%s", ""), 0);
@@ -108,7 +103,6 @@ static void test_printf(void **state)
 
 static void test_steal(void **state)
 {
-    (void)state;
     struct buf b = BUF_INIT;
     assert_int_equal(buf_append_c(&b, "abcdef"), 0);
     buf_consume(&b, 2);
@@ -123,7 +117,6 @@ static void test_steal(void **state)
  * the same block, so what it holds then is what was left in it. */
 static void test_growth_wipes(void **state)
 {
-    (void)state;
     static const char secret[] = "correct horse battery staple";
     AUTO_SECRET_BUF b = BUF_INIT;
     assert_int_equal(buf_append_c(&b, secret), 0);
@@ -147,7 +140,6 @@ static void test_growth_wipes(void **state)
  * however many they are. */
 static void test_blocks(void **state)
 {
-    (void)state;
     struct buf bufs[200] = {0};
     for (int round = 0; round < 3; round++) {
         for (size_t i = 0; i < ARRAY_LEN(bufs); i++) {

@@ -12,7 +12,6 @@
 
 static void test_days(void **state)
 {
-    (void)state;
     static const struct {
         int64_t left_s, days;
     } cases[] = {

@@ -12,7 +12,6 @@
 
 static void test_text(void **state)
 {
-    (void)state;
     static const struct {
         const char *text;
         uint64_t ms;
@@ -33,7 +32,6 @@ static void test_text(void **state)
 
 static void test_clocks(void **state)
 {
-    (void)state;
     uint64_t us = clock_us(), ms = clock_ms();
     assert_true(ms >= us / 1000 && ms - us / 1000 < 10000);
     assert_true(clock_us() >= us);

@@ -14,7 +14,6 @@
 
 static void test_names(void **state)
 {
-    (void)state;
     for (int i = 1; i < ERR_COUNT; i++) {
         assert_memory_equal(err_name(i), "E_", 2);
         assert_string_equal(err_name(-i), err_name(i));
@@ -28,7 +27,6 @@ static void test_names(void **state)
 
 static void test_unknown(void **state)
 {
-    (void)state;
     static const int numbers[] = {ERR_COUNT, -ERR_COUNT, 1000000, INT32_MIN, INT32_MAX};
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
         assert_string_equal(err_name(numbers[i]), "E_INTERNAL");
@@ -39,7 +37,6 @@ static void test_unknown(void **state)
 /* Functions of other programs know these by their numbers: rows are only ever added at the end. */
 static void test_numbers(void **state)
 {
-    (void)state;
     assert_int_equal(ERR_NOMEM, 1);
     assert_int_equal(ERR_NOT_FOUND, 7);
     assert_int_equal(ERR_PERM, 24);
@@ -48,7 +45,6 @@ static void test_numbers(void **state)
 
 static void test_errno(void **state)
 {
-    (void)state;
     assert_int_equal(err_from_errno(0), 0);
     assert_int_equal(err_from_errno(ENOMEM), -ERR_NOMEM);
     assert_int_equal(err_from_errno(ECONNREFUSED), -ERR_REFUSED);

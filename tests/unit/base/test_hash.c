@@ -11,7 +11,6 @@
 
 static void test_sip(void **state)
 {
-    (void)state;
     /* the paper's key and messages of the bytes 0, 1, 2... */
     static const struct {
         size_t n;
@@ -37,7 +36,6 @@ static void test_sip(void **state)
 /* Which backend a user goes to depends on these: they never change. */
 static void test_stable(void **state)
 {
-    (void)state;
     assert_true(hash_stable(STR_NULL) == 0xf52a15e9a9b5e89b);
     assert_true(hash_stable(STR("a")) == 0x02c0bdbf481420f8);
     assert_true(hash_stable(STR("joe@example.org")) == 0xd3ee532c6ec80ede);
@@ -47,7 +45,6 @@ static void test_stable(void **state)
 
 static void test_crc32c(void **state)
 {
-    (void)state;
     /* RFC 3720 section B.4, and the check value of the polynomial */
     char bytes[32] = {0};
     assert_true(hash_crc32c(STR_NULL) == 0);
@@ -62,7 +59,6 @@ static void test_crc32c(void **state)
 
 static void test_random(void **state)
 {
-    (void)state;
     uint8_t a[64] = {0}, b[64] = {0}, guard[66];
     hash_random(a, sizeof(a));
     hash_random(b, sizeof(b));

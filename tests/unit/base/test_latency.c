@@ -20,7 +20,6 @@ static struct latency_counts counts_of(const struct latency *l)
 /* A bound belongs to its bucket, and the next µs to the next one. */
 static void test_bounds(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i + 1 < LATENCY_BUCKETS; i++) {
         struct latency l = {0};
         uint64_t bound = latency_bound_us(i);
@@ -41,7 +40,6 @@ static void test_bounds(void **state)
 
 static void test_percentiles(void **state)
 {
-    (void)state;
     struct latency l = {0};
     struct latency_counts none = {{0}};
     assert_int_equal(latency_percentile_us(&none, 99), 0);
@@ -63,7 +61,6 @@ static void test_percentiles(void **state)
 
 static void test_difference(void **state)
 {
-    (void)state;
     struct latency l = {0};
     for (int i = 0; i < 1000; i++)
         latency_note(&l, 500000);

@@ -22,7 +22,6 @@ static void make(struct buf *out)
 
 static void test_both_ways(void **state)
 {
-    (void)state;
     AUTO_BUF text = BUF_INIT;
     struct record r;
     uint64_t number;
@@ -65,7 +64,6 @@ static int read_all(const char *bytes, size_t n)
 
 static void test_cut(void **state)
 {
-    (void)state;
     AUTO_BUF text = BUF_INIT;
     make(&text);
     struct str all = buf_str(&text);
@@ -77,7 +75,6 @@ static void test_cut(void **state)
 
 static void test_wrong_lengths(void **state)
 {
-    (void)state;
     const uint32_t many[] = {1, RECORD_FIELDS_MAX + 1}, far[] = {1, 1, UINT32_MAX};
     assert_int_equal(read_all((const char *)many, sizeof(many)), -ERR_SYNTAX);
     assert_int_equal(read_all((const char *)far, sizeof(far)), -ERR_SYNTAX);

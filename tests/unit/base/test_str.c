@@ -18,7 +18,6 @@ static void check(struct str s, const char *want)
 
 static void test_compare(void **state)
 {
-    (void)state;
     assert_true(str_eq(STR_NULL, STR("")));
     assert_false(str_eq(STR("a"), STR("A")));
     assert_true(str_ieq(STR("aBz"), STR("AbZ")));
@@ -38,7 +37,6 @@ static void test_compare(void **state)
 
 static void test_cut(void **state)
 {
-    (void)state;
     struct str s = STR("a,,b");
     check(str_cut(&s, ','), "a");
     check(str_cut(&s, ','), "");
@@ -59,7 +57,6 @@ static void test_cut(void **state)
 
 static void test_words(void **state)
 {
-    (void)state;
     struct str s = STR("  one \t two");
     check(str_word(&s), "one");
     check(str_word(&s), "two");
@@ -84,7 +81,6 @@ static void test_words(void **state)
 
 static void test_classes(void **state)
 {
-    (void)state;
     assert_false(str_has_crlf_nul(STR("abc")));
     assert_true(str_has_crlf_nul(STR("a\rb")));
     assert_true(str_has_crlf_nul(STR("a\nb")));
@@ -109,7 +105,6 @@ static void test_classes(void **state)
 
 static void test_utf8(void **state)
 {
-    (void)state;
     static const struct str good[] = {STR(""),
                                       STR("a\0b"),
                                       STR("\xc2\x80"),
@@ -140,7 +135,6 @@ static void test_utf8(void **state)
 
 static void test_copies(void **state)
 {
-    (void)state;
     char dst[4];
     assert_true(str_copy(dst, sizeof(dst), STR("abc")));
     assert_string_equal(dst, "abc");
@@ -179,7 +173,6 @@ static void test_copies(void **state)
 
 static void test_numbers(void **state)
 {
-    (void)state;
     static const struct {
         const char *text;
         uint64_t max;
@@ -209,7 +202,6 @@ static void test_numbers(void **state)
 
 static void test_glob(void **state)
 {
-    (void)state;
     static const struct {
         const char *pattern, *text;
         bool is_match;
@@ -246,7 +238,6 @@ static void test_glob(void **state)
 
 static void test_nearest(void **state)
 {
-    (void)state;
     static const char *const names[] = {"session", NULL, "backend", "user", "ban", ""};
     const size_t n = sizeof(names) / sizeof(names[0]);
     assert_string_equal(str_nearest("sesion", names, n), "session");
@@ -264,7 +255,6 @@ static void test_nearest(void **state)
 
 static void test_base64(void **state)
 {
-    (void)state;
     /* RFC 4648 section 10, and bytes that need every digit */
     static const struct {
         struct str plain, coded;
@@ -306,7 +296,6 @@ static void test_base64(void **state)
 static void test_among(void **state)
 {
     static const char *const words[] = {"SASL", "StartTLS", ""};
-    (void)state;
     assert_true(str_is_among(STR("sasl"), words, ARRAY_LEN(words)));
     assert_true(str_is_among(STR("STARTTLS"), words, ARRAY_LEN(words)));
     assert_true(str_is_among(STR(""), words, ARRAY_LEN(words)));

@@ -13,7 +13,6 @@
 
 static void test_rates(void **state)
 {
-    (void)state;
     static const struct {
         uint64_t rate, tick_ms, ticks;
         size_t sum;
@@ -33,7 +32,6 @@ static void test_rates(void **state)
 
 static void test_no_burst(void **state)
 {
-    (void)state;
     struct token_bucket p = {.rate = 10};
     assert_int_equal(token_bucket_take(&p, 3600 * 1000), 2);
     assert_int_equal(token_bucket_take(&p, 3600 * 1000), 0);
@@ -42,7 +40,6 @@ static void test_no_burst(void **state)
 
 static void test_slow_rate_after_a_pause(void **state)
 {
-    (void)state;
     struct token_bucket p = {.rate = 1};
     assert_int_equal(token_bucket_take(&p, 3600 * 1000), 1);
     assert_int_equal(token_bucket_take(&p, 3600 * 1000 + 999), 0);
@@ -51,7 +48,6 @@ static void test_slow_rate_after_a_pause(void **state)
 
 static void test_without_rate(void **state)
 {
-    (void)state;
     struct token_bucket p = {0};
     assert_int_equal(token_bucket_take(&p, 1), TOKEN_BUCKET_AT_ONCE);
     assert_int_equal(token_bucket_time(&p, 1000), 0);

@@ -15,7 +15,6 @@
 
 static void test_duration(void **state)
 {
-    (void)state;
     static const struct {
         const char *text;
         uint64_t ms;
@@ -46,7 +45,6 @@ static void test_duration(void **state)
 
 static void test_size(void **state)
 {
-    (void)state;
     static const struct {
         const char *text;
         uint64_t bytes;
@@ -76,7 +74,6 @@ static void test_size(void **state)
 
 static void test_wrong(void **state)
 {
-    (void)state;
     static const struct {
         struct str text;
         int duration, size;
@@ -112,7 +109,6 @@ static void test_wrong(void **state)
 
 static void test_human(void **state)
 {
-    (void)state;
     static const struct {
         uint64_t bytes;
         const char *text;

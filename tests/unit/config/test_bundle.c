@@ -17,7 +17,6 @@ static void make(const char *text, struct buf *out, struct config **ret)
 
 static void test_both_ways(void **state)
 {
-    (void)state;
     AUTO_BUF bundle = BUF_INIT;
     struct config *c, *copy = NULL;
     struct config_problems problems = {0};
@@ -52,7 +51,6 @@ static void test_both_ways(void **state)
 
 static void test_broken_file(void **state)
 {
-    (void)state;
     AUTO_BUF bundle = BUF_INIT;
     AUTO_BUF said = BUF_INIT;
     struct config *c;
@@ -68,7 +66,6 @@ static void test_broken_file(void **state)
 
 static void test_no_bundle(void **state)
 {
-    (void)state;
     AUTO_BUF bundle = BUF_INIT;
     struct config *c;
     struct config_problems problems = {0};

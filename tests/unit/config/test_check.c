@@ -55,7 +55,6 @@ static void run(const struct check_case *cases, size_t n)
 
 static void test_references(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {"routes = ( { domain = \"a\"; pool = \"main\"; } );", NULL, false},
         {"routes = ( { domain = \"a\"; pool = \"maim\"; } );",
@@ -79,7 +78,6 @@ static void test_references(void **state)
 
 static void test_names(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {LISTENERS(IMAP("a", "\"127.0.0.1:1\"") ",\n" IMAP("a", "\"127.0.0.1:2\"")),
          "main.conf:2: listeners[1].name: \"a\" is there twice", false},
@@ -97,7 +95,6 @@ static void test_names(void **state)
 
 static void test_addresses(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {LISTENERS(IMAP("a", "[ \"127.0.0.1:143\", \"[::1]:143\", \"unix:/tmp/s\" ]")), NULL,
          false},
@@ -139,7 +136,6 @@ static void test_addresses(void **state)
 
 static void test_listener_logins(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {LISTENERS(SMTP("mechanisms = \"COMMAND\";")), "mechanisms: smtp has no login command",
          false},
@@ -191,7 +187,6 @@ static void test_listener_logins(void **state)
 
 static void test_listener_tls(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {LISTENERS(SMTP("tls = \"starttls\";")), "listeners[0].tls: needs certificates", false},
         {LISTENERS("{ name = \"k\"; protocol = \"imap\"; address = \"127.0.0.1:1\"; tls = "
@@ -213,7 +208,6 @@ static void test_listener_tls(void **state)
 
 static void test_listeners(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {LISTENERS(SMTP("bare_newline = \"normalise\";")), NULL, false},
         {LISTENERS(SMTP("log = \"x\";")), "listeners[0].log: no log has the name \"x\"", false},
@@ -244,7 +238,6 @@ static void test_listeners(void **state)
 
 static void test_pools(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {BACKENDS(
              "{ name = \"b\"; host = \"mx.example.org\"; }, { name = \"c\"; host = \"::1\"; }, "
@@ -288,7 +281,6 @@ static void test_pools(void **state)
 
 static void test_auth(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {"auth = ( { type = \"http\"; url = \"http://127.0.0.1:9000/auth\"; } );", NULL, false},
         {"auth = ( { type = \"http\"; url = \"https://auth.example.org\"; } );", NULL, false},
@@ -323,7 +315,6 @@ static void test_auth(void **state)
 
 static void test_small_parts(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {"log = ( { target = \"file\"; } );", "log[0].path: is missing", false},
         {"log = ( { target = \"file\"; path = \"/no/such/x.log\"; } );",
@@ -362,7 +353,6 @@ static void test_small_parts(void **state)
 
 static void test_files(void **state)
 {
-    (void)state;
     static const struct check_case cases[] = {
         {POOL("tls = \"starttls\"; ca_file = \"/no/ca.pem\";"),
          "pools[0].ca_file: /no/ca.pem cannot be read: No such file or directory", false},
@@ -386,7 +376,6 @@ static void test_files(void **state)
 
 static void test_certificates(void **state)
 {
-    (void)state;
     struct cert one, two;
     cert_make(&one, "a.example.org", NULL, 2);
     cert_make(&two, "b.example.org", NULL, 2);

@@ -124,7 +124,6 @@ static void assert_round_trip(const char *text, unsigned flags)
 
 static void test_round_trip(void **state)
 {
-    (void)state;
     static const char *const texts[] = {rich, LOAD_AUTH};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         assert_round_trip(texts[i], 0);
@@ -162,7 +161,6 @@ static void look_for_key(void *arg, const struct config_key_doc *doc)
 /* A list that is empty in the file does not become its default when it is read again. */
 static void test_empty_list_is_kept(void **state)
 {
-    (void)state;
     struct config *c = load_good("limits = { trusted = [ ]; };\n" LOAD_AUTH);
     AUTO_FREE char *dump = load_dump(c, CONFIG_DUMP_ONLY_SET);
     config_unref(c);
@@ -178,7 +176,6 @@ static void test_empty_list_is_kept(void **state)
 /* The round trip means something only when every key takes part in it. */
 static void test_rich_is_whole(void **state)
 {
-    (void)state;
     struct config *c = load_good(rich);
     AUTO_FREE char *dump = load_dump(c, CONFIG_DUMP_ONLY_SET);
     struct named n = {.dump = dump};
@@ -189,7 +186,6 @@ static void test_rich_is_whole(void **state)
 
 static void test_only_set(void **state)
 {
-    (void)state;
     struct config *c = load_good(
         "server_name = \"mx1.example.org\"; shutdown_timeout = \"10s\"; max_errors = 6;\n"
         "auth = ( { type = \"users\"; cache = \"60s\"; }, { type = \"users\"; cache = \"0\"; } );\n"
@@ -234,7 +230,6 @@ static void test_only_set(void **state)
 
 static void test_secrets_are_masked(void **state)
 {
-    (void)state;
     struct config *c = load_good(rich);
     AUTO_FREE char *masked = load_dump(c, 0);
     AUTO_FREE char *plain = load_dump(c, CONFIG_DUMP_SECRETS);
@@ -248,7 +243,6 @@ static void test_secrets_are_masked(void **state)
 /* What control does for an export: other members in a copy that no loader made. */
 static void test_shallow_copy(void **state)
 {
-    (void)state;
     struct config *c = load_good(rich);
     struct config_backend backends[3] = {c->pools[0].backends[0],
                                          c->pools[0].backends[1],
@@ -305,7 +299,6 @@ static void run(const struct diff_case *c)
 
 static void test_diff(void **state)
 {
-    (void)state;
     static const struct diff_case cases[] = {
         {"workers = 3", "workers = 4", "workers", "3", "4", CONFIG_RESTART},
         {"shutdown_timeout = \"1m\"", "shutdown_timeout = \"90s\"", "shutdown_timeout", "\"1m\"",
@@ -336,7 +329,6 @@ static void test_diff(void **state)
 /* Told once, not for each listener that inherits it. */
 static void test_diff_inherited(void **state)
 {
-    (void)state;
     AUTO_FREE char *plain = replace(rich, " tls_options = { verify_depth = 2; };", "");
     AUTO_FREE char *changed = replace(plain, "tickets = false", "tickets = true");
     struct config *a = load_good(plain), *b = load_good(changed);
@@ -351,7 +343,6 @@ static void test_diff_inherited(void **state)
 /* The same of a part in which other keys are set. */
 static void test_diff_partly_inherited(void **state)
 {
-    (void)state;
     static const char *const changes[][3] = {
         {"tickets = false", "tickets = true", "tls.tickets"},
         {"command = \"5s\"", "command = \"6s\"", "timeouts.command"},
@@ -372,7 +363,6 @@ static void test_diff_partly_inherited(void **state)
 
 static void test_diff_members(void **state)
 {
-    (void)state;
     static const struct diff_case cases[] = {
         {",\n      { name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; }", "",
          "pools[one].backends[b2]", "{ name = \"b2\"; host = \"unix:/tmp/b2\"; tls = \"off\"; }",
@@ -425,7 +415,6 @@ static void check_doc(void *arg, const struct config_key_doc *doc)
 
 static void test_each_key(void **state)
 {
-    (void)state;
     struct docs d = {0};
     config_each_key(check_doc, &d);
     assert_true(d.n > 100);

@@ -38,7 +38,6 @@ static char *read_sample(void)
 
 static void test_sample(void **state)
 {
-    (void)state;
     AUTO_FREE char *text = read_sample();
     struct loaded l;
     load_text(&l, text);
@@ -93,7 +92,6 @@ static char *with_everything(const char *sample, const char *file)
 
 static void test_sample_with_everything(void **state)
 {
-    (void)state;
     struct cert cert;
     cert_make(&cert, "mail.example.org", NULL, 2);
     AUTO_FREE char *sample = read_sample();
@@ -129,7 +127,6 @@ static void look_for_key(void *arg, const struct config_key_doc *doc)
 
 static void test_sample_is_whole(void **state)
 {
-    (void)state;
     AUTO_FREE char *text = read_sample();
     struct shown s = {.text = text};
     config_each_key(look_for_key, &s);
@@ -139,7 +136,6 @@ static void test_sample_is_whole(void **state)
 /* The defaults that the sample shows are those of the table. */
 static void test_sample_shows_defaults(void **state)
 {
-    (void)state;
     AUTO_FREE char *text = read_sample();
     struct config *c = load_good(text);
     AUTO_FREE char *set = load_dump(c, CONFIG_DUMP_ONLY_SET);
@@ -182,7 +178,6 @@ static char *with_values(const char *text, const char *file)
 
 static void test_demo(void **state)
 {
-    (void)state;
     struct cert cert;
     cert_make(&cert, "localhost", NULL, 2);
     AUTO_FREE char *template = read_file("conf/demo.conf");
@@ -199,7 +194,6 @@ static void test_demo(void **state)
  * before the start fails of it. */
 static void test_control_folder(void **state)
 {
-    (void)state;
     static const char warning[] = "another user could rename a folder of it";
     char folder[128], inner[160];
     struct loaded l;

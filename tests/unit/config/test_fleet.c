@@ -29,7 +29,6 @@ static struct config *load_fleet(const char *group, struct config_problems *prob
 
 static void test_faults(void **state)
 {
-    (void)state;
     static const struct {
         const char *group, *secret;
         unsigned mode;
@@ -86,7 +85,6 @@ static struct config *load(const char *group)
 
 static void test_secrets(void **state)
 {
-    (void)state;
     char hex[2 * CONFIG_FLEET_SECRET_BYTES + 1];
     write_secret(SECRET, 0600);
     load_write("password", STR("open sesame\r\nmore\n"));
@@ -117,7 +115,6 @@ static void test_secrets(void **state)
 
 static void test_alike(void **state)
 {
-    (void)state;
     static const struct {
         const char *group;
         bool is_alike;

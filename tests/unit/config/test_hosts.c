@@ -33,7 +33,6 @@ static void test_split(void **state)
         {"unix:/run/x", NULL, 0},
         {"", NULL, 0},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct str host = STR_NULL;
         uint16_t port = 0;
@@ -102,7 +101,6 @@ static void test_addresses(void **state)
     const char *one[] = {"10.0.0.1:143", "TWO.test:143", "192.0.2.1:143", "unix:/x"};
     const char *other[] = {"two.test:993"};
     const char *plain[] = {"10.0.0.1:1", "10.0.0.1:1"}; /* a fault that others tell */
-    (void)state;
     n_finds = 0;
     struct config_listener l[] = {listener(one, 4), listener(other, 1), listener(plain, 2)};
     resolve(l, 3, 1000, NULL);
@@ -115,7 +113,6 @@ static void test_addresses(void **state)
 
 static void test_order(void **state)
 {
-    (void)state;
     char first[sizeof(seen)] = "";
     for (n_finds = 0; n_finds < 4;) {
         const char *one[] = {"two.test:1"};
@@ -130,7 +127,6 @@ static void test_order(void **state)
 static void test_trouble(void **state)
 {
     const char *one[] = {"none.test:1", "10.0.0.1:1"};
-    (void)state;
     struct config_listener l = listener(one, 2);
     resolve(&l, 1, 1000,
             "main.conf: listeners[0].address: \"none.test\" has no address: nobody knows it");

@@ -9,7 +9,6 @@
 
 static void test_all_problems_at_once(void **state)
 {
-    (void)state;
     struct loaded l;
     load_text(&l, "server_name = \"mx.example.org\";\n"
                   "wrokers = 2;\n"
@@ -54,7 +53,6 @@ static void test_all_problems_at_once(void **state)
 
 static void test_syntax_errors(void **state)
 {
-    (void)state;
     static const struct {
         const char *text, *words;
     } cases[] = {
@@ -102,7 +100,6 @@ static void test_syntax_errors(void **state)
 
 static void test_warnings_do_not_fail(void **state)
 {
-    (void)state;
     struct loaded l;
     load_text(&l, LOAD_AUTH);
     assert_int_equal(l.err, 0);
@@ -113,7 +110,6 @@ static void test_warnings_do_not_fail(void **state)
 
 static void test_unreadable(void **state)
 {
-    (void)state;
     struct config *c = NULL;
     struct config_problems p = {0};
     char path[128];
@@ -140,7 +136,6 @@ static void test_unreadable(void **state)
 
 static void test_include(void **state)
 {
-    (void)state;
     load_write("pools.conf", STR("# one\n{ name = \"main\"; },\n{ name = \"other\"; bogus = 1; }"));
     load_write("extra.conf", STR("workers = 3;\nnode = 4;\n"));
     struct loaded l;
@@ -172,7 +167,6 @@ static void test_include(void **state)
 
 static void test_include_errors(void **state)
 {
-    (void)state;
     struct loaded l;
     load_write("loop.conf", STR("\n@include \"loop.conf\"\n"));
     load_text(&l, "@include \"loop.conf\"\n");
@@ -204,7 +198,6 @@ static void assert_refused(struct str text, const char *words)
 
 static void test_nul(void **state)
 {
-    (void)state;
     assert_refused(STR("workers = 2;\nnode = \"a\0b\";\n"),
                    "main.conf:2: the file holds a NUL byte");
     assert_refused(STR("node = \"a\\x00b\";"), "main.conf:1: a text holds a NUL character");
@@ -214,7 +207,6 @@ static void test_nul(void **state)
 
 static void test_nesting(void **state)
 {
-    (void)state;
     AUTO_BUF text = BUF_INIT;
     for (int i = 0; i < 100000; i++)
         assert_int_equal(buf_append_c(&text, i % 50 == 0 ? "a = {\n" : "a = { "), 0);
@@ -234,7 +226,6 @@ static void test_nesting(void **state)
 
 static void test_large(void **state)
 {
-    (void)state;
     AUTO_BUF text = BUF_INIT;
     for (int i = 0; i < 5 << 16; i++)
         assert_int_equal(buf_append_c(&text, "# 0123456789abc\n"), 0);
@@ -247,7 +238,6 @@ static void test_large(void **state)
 
 static void test_many_elements(void **state)
 {
-    (void)state;
     AUTO_BUF text = BUF_INIT;
     assert_int_equal(buf_append_c(&text, LOAD_AUTH "pools = (\n{ name = \"main\"; backends = (\n"),
                      0);
@@ -265,7 +255,6 @@ static void test_many_elements(void **state)
  * crash. */
 static void test_broken_everywhere(void **state)
 {
-    (void)state;
     static const char good[] =
         "workers = 2; limits = { trusted = [ \"::1\" ]; };\n"
         "listeners = ( { name = \"a\"; protocol = \"imap\"; address = \"[::1]:143\"; } );\n"
@@ -292,7 +281,6 @@ static void test_broken_everywhere(void **state)
 
 static void test_defaults(void **state)
 {
-    (void)state;
     struct config *c = load_good(
         "server_name = \"mx1.example.org\"; run_dir = \"/run/mp\"; state_dir = \"/var/mp\";\n"
         "auth = ( { type = \"users\"; }, { type = \"http\"; url = \"http://h/\"; },"
@@ -338,7 +326,6 @@ static void test_defaults(void **state)
 /* What tls_options does not say, `tls` says. */
 static void test_tls_is_inherited(void **state)
 {
-    (void)state;
     struct config *c = load_good(
         "listeners = ( { name = \"a\"; protocol = \"imap\"; address = \"[::1]:143\"; "
         "allow_plaintext = true; }, { name = \"b\"; protocol = \"imap\"; address = \"[::1]:144\"; "
@@ -357,7 +344,6 @@ static void test_tls_is_inherited(void **state)
 /* What a listener does not say, the top level says; the parts need not have the same keys. */
 static void test_listeners_inherit(void **state)
 {
-    (void)state;
     struct config *c = load_good(
         "server_name = \"mail.example.org\"; max_errors = 7;\n"
         "timeouts = { preauth = \"60s\"; closing = \"2s\"; };\n"
@@ -392,7 +378,6 @@ static void test_listeners_inherit(void **state)
 
 static void test_providers(void **state)
 {
-    (void)state;
     struct config *c = load_good(
         "auth = ( { type = \"users\"; name = \"local\"; }, { type = \"backend\"; }, { type = "
         "\"http\"; name = \"web\"; url = \"http://127.0.0.1:9/\"; } );\n"
@@ -407,7 +392,6 @@ static void test_providers(void **state)
 
 static void test_references(void **state)
 {
-    (void)state;
     struct config *c = load_good("pools = ( { name = \"one\"; }, { name = \"two\"; } );\n" LOAD_AUTH
                                  "listeners = ( { name = \"a\"; protocol = \"imap\"; address = "
                                  "\"[::1]:143\"; allow_plaintext = true; } );\n");

@@ -65,7 +65,6 @@ static void assert_content(const struct config *c, const char *path, const char 
  * is broken, the renewed certificate is used all the same. */
 static void test_same_certificate(void **state)
 {
-    (void)state;
     struct cert cert, ca;
     cert_make(&cert, "mail.example.org", NULL, 1);
     cert_make(&ca, "ca.example.org", NULL, 1);
@@ -93,7 +92,6 @@ static void test_same_certificate(void **state)
 /* Of several certificates those that cannot be used stay as they were; nothing else is read. */
 static void test_one_bad(void **state)
 {
-    (void)state;
     enum { N = 3, BAD = 1 };
     struct cert certs[N];
     AUTO_BUF text = BUF_INIT;

@@ -39,7 +39,6 @@ static void run(const struct value_case *cases, size_t n)
 
 static void test_text(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {"server_name = \"mx.example.org\";", "server_name = \"mx.example.org\";", NULL},
         {"node = \"a \\\"quoted\\\" \\\\ one\";", "node = \"a \\\"quoted\\\" \\\\ one\";", NULL},
@@ -59,7 +58,6 @@ static void test_text(void **state)
 
 static void test_name(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {"pools = ( { name = \"A-1_b.c\"; } );", "name = \"A-1_b.c\";", NULL},
         {"pools = ( { name = \"\"; } );", NULL, "pools[0].name: must not be empty"},
@@ -76,7 +74,6 @@ static void test_name(void **state)
 
 static void test_path(void **state)
 {
-    (void)state;
     AUTO_FREE char *relative = str_printf("state_dir = \"%s/a/b\";", load_folder);
     const struct value_case cases[] = {
         {"state_dir = \"/srv/x\";", "state_dir = \"/srv/x\";", NULL},
@@ -89,7 +86,6 @@ static void test_path(void **state)
 
 static void test_bool(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {"resolver = { enabled = false; };", "enabled = false;", NULL},
         {"resolver = { enabled = TRUE; };", "enabled = true;", NULL},
@@ -101,7 +97,6 @@ static void test_bool(void **state)
 
 static void test_number(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {"workers = 7;", "workers = 7;", NULL},
         {"workers = 254;", "workers = 254;", NULL},
@@ -127,7 +122,6 @@ static void test_number(void **state)
 
 static void test_duration(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {"shutdown_timeout = \"90s\";", "shutdown_timeout = \"90s\";", NULL},
         {"shutdown_timeout = \"120s\";", "shutdown_timeout = \"2m\";", NULL},
@@ -147,7 +141,6 @@ static void test_duration(void **state)
 
 static void test_size(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {"limits = { preauth = \"1m\"; };", "preauth = \"1m\";", NULL},
         {"limits = { preauth = 200000; };", "preauth = \"200000\";", NULL},
@@ -165,7 +158,6 @@ static void test_size(void **state)
 
 static void test_mode(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {CONTROL("mode = \"0600\";"), "mode = \"0600\";", NULL},
         {CONTROL("mode = \"666\";"), "mode = \"0666\";", NULL},
@@ -179,7 +171,6 @@ static void test_mode(void **state)
 
 static void test_texts(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {CONTROL("admin = \"root\";"), "admin = [ \"root\" ];", NULL},
         {CONTROL("admin = [ \"root\", \"1000\" ];"), "admin = [ \"root\", \"1000\" ];", NULL},
@@ -197,7 +188,6 @@ static void test_texts(void **state)
 
 static void test_nets(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {"limits = { trusted = \"10.0.0.0/8\"; };", "trusted = [ \"10.0.0.0/8\" ];", NULL},
         {"limits = { trusted = [ \"::1\", \"fd00::/8\", \"unix:\" ]; };",
@@ -212,7 +202,6 @@ static void test_nets(void **state)
 
 static void test_words(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {POOL("balance = \"least\";"), "balance = \"least\";", NULL},
         {POOL("balance = \"laest\";"), NULL,
@@ -233,7 +222,6 @@ static void test_words(void **state)
 
 static void test_proto(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {POOL("") "routes = ( { protocol = \"sieve\"; pool = \"main\"; } );",
          "protocol = \"sieve\";", NULL},
@@ -261,7 +249,6 @@ static void test_proto(void **state)
 
 static void test_groups(void **state)
 {
-    (void)state;
     static const struct value_case cases[] = {
         {"limits = 5;", NULL, "limits: must be a group: { ... }"},
         {"limits = ( );", NULL, "limits: must be a group: { ... }"},

@@ -27,7 +27,6 @@ static int parse(struct args *a, char *line, struct problem *problem)
 
 static void test_params(void **state)
 {
-    (void)state;
     static const struct {
         const char *line, *method, *params;
     } cases[] = {
@@ -90,7 +89,6 @@ static void test_params(void **state)
 
 static void test_options(void **state)
 {
-    (void)state;
     struct args a;
     struct problem problem = {0};
     char line[] = "-s /a -s/b --socket=/c -ojson -Hyq sessions --columns=+x,y -w 5 --timeout 500ms";
@@ -149,7 +147,6 @@ static void test_options(void **state)
 
 static void test_help(void **state)
 {
-    (void)state;
     static const struct {
         const char *line, *noun, *method;
     } cases[] = {
@@ -181,7 +178,6 @@ static void test_help(void **state)
 
 static void test_mistakes(void **state)
 {
-    (void)state;
     static const struct {
         const char *line, *text, *hint;
     } cases[] = {
@@ -228,7 +224,6 @@ static void test_mistakes(void **state)
 
 static void test_secrets(void **state)
 {
-    (void)state;
     static const char *const refused[] = {
         "user add anna --password geheim",
         "user add anna --password=geheim",
@@ -274,7 +269,6 @@ static void test_secrets(void **state)
 
 static void test_split(void **state)
 {
-    (void)state;
     static const struct {
         const char *line, *words;
     } cases[] = {
@@ -307,7 +301,6 @@ static void test_split(void **state)
 
 static void test_parts(void **state)
 {
-    (void)state;
     size_t size = 3 * TRANSFER_PART_BYTES;
     AUTO_FREE char *text = malloc(size);
     memset(text, 'a', size);

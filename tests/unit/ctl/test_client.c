@@ -47,7 +47,6 @@ static void connect_to(const struct fake *s, struct control_client **c)
 
 static void test_hello(void **state)
 {
-    (void)state;
     for (int slow = 0; slow < 2; slow++) {
         struct fake s = {.answer = answer, .is_slow = slow};
         struct control_client *c = NULL;
@@ -66,7 +65,6 @@ static void test_hello(void **state)
 
 static void test_greetings_refused(void **state)
 {
-    (void)state;
     static const struct {
         const char *greeting;
         int err;
@@ -97,7 +95,6 @@ static void test_greetings_refused(void **state)
 
 static void test_unreachable(void **state)
 {
-    (void)state;
     struct control_client *c = NULL;
     struct control_client_error e = {0};
     char path[200];
@@ -115,7 +112,6 @@ static void test_unreachable(void **state)
 
 static void test_call(void **state)
 {
-    (void)state;
     for (int slow = 0; slow < 2; slow++) {
         struct fake s = {.answer = answer, .is_slow = slow};
         struct control_client *c = NULL;
@@ -147,7 +143,6 @@ static void test_call(void **state)
 
 static void test_call_fails(void **state)
 {
-    (void)state;
     static const struct {
         const char *method;
         int err;
@@ -172,7 +167,6 @@ static void test_call_fails(void **state)
 
 static void test_long_messages(void **state)
 {
-    (void)state;
     struct fake s = {.answer = answer};
     struct control_client *c = NULL;
     struct control_client_error e = {0};
@@ -212,7 +206,6 @@ static int receive(struct control_client *c, struct control_client_message *m)
 
 static void test_non_blocking(void **state)
 {
-    (void)state;
     struct fake s = {.answer = answer, .is_slow = true};
     struct control_client *c = NULL;
     struct control_client_message m = {0};

@@ -15,7 +15,6 @@
 
 static void test_find(void **state)
 {
-    (void)state;
     const struct command *c = commands_find("session", "list");
     assert_non_null(c);
     assert_string_equal(c->method, "session.list");
@@ -31,7 +30,6 @@ static void test_find(void **state)
 
 static void test_nouns(void **state)
 {
-    (void)state;
     static const struct {
         const char *word, *noun, *method;
         bool is_plural;
@@ -72,7 +70,6 @@ static void test_nouns(void **state)
 
 static void test_args(void **state)
 {
-    (void)state;
     const struct command *kill = commands_find("session", "kill");
     const struct command_arg *arg = commands_arg(kill, "dry-run");
     assert_string_equal(arg->name, "dry_run");
@@ -92,7 +89,6 @@ static void test_args(void **state)
 /* What the tools rely on holds for every row of the table. */
 static void test_table(void **state)
 {
-    (void)state;
     size_t n, n_args, n_columns;
     const struct command *c = commands_all(&n);
     assert_true(n > 30);
@@ -125,7 +121,6 @@ static void test_table(void **state)
 
 static void test_words(void **state)
 {
-    (void)state;
     const struct command_arg *format = commands_arg(commands_find("user", "import"), "format");
     const char *rest = format->help;
     assert_true(commands_has_words(format));

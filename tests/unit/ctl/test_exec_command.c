@@ -40,7 +40,6 @@ static char *words_for(const char *text, const char *user)
 
 static void test_words(void **state)
 {
-    (void)state;
     static const struct {
         const char *text, *user, *words;
     } cases[] = {
@@ -81,7 +80,6 @@ static int run(struct exec_child *c, const char *script, int sig)
 
 static void test_processes(void **state)
 {
-    (void)state;
     struct exec_child c;
     assert_int_equal(run(&c, "echo out; echo err >&2; exit 3", 0), 3);
     assert_string_equal(buf_cstr(&c.output), "out\nerr\n");

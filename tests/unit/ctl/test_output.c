@@ -68,7 +68,6 @@ static void check(const struct given *g, const char *json, const char *want)
 
 static void test_table(void **state)
 {
-    (void)state;
     struct given g = {"session", "list", NULL, OUTPUT_TABLE, 0, false, false, false, false};
     check(&g, sessions,
           "ID    PROTO  STATE  PHASE  USER              IP           TLS     BACKEND    AGE  IDLE "
@@ -104,7 +103,6 @@ static void test_table(void **state)
 
 static void test_table_columns(void **state)
 {
-    (void)state;
     struct given g = {"session", "list", "user,out,id", OUTPUT_TABLE, 0,
                       false,     false,  false,         false};
     check(&g, sessions,
@@ -155,7 +153,6 @@ static void test_later_chunks(void **state)
         {30, "ID  USER  IP\n1   a     ::1\n2   anna@example.org  ::1\n3   b                 ::1\n"},
         {20, "ID  USER  IP\n1   a     ::1\n2   ann\u2026  ::1\n3   b     ::1\n"},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         char *text = NULL;
         size_t n = 0;
@@ -183,7 +180,6 @@ static void test_later_chunks(void **state)
 
 static void test_columns_unknown(void **state)
 {
-    (void)state;
     struct problem problem = {0};
     struct output o = {.f = stdout};
     assert_int_equal(output_init(&o, commands_find("session", "list"), "id,usr", false, &problem),
@@ -195,7 +191,6 @@ static void test_columns_unknown(void **state)
 
 static void test_table_object(void **state)
 {
-    (void)state;
     struct given g = {"user", "show", NULL, OUTPUT_TABLE, 80, false, false, false, false};
     setenv("TZ", "UTC", 1);
     tzset();
@@ -213,7 +208,6 @@ static void test_table_object(void **state)
 
 static void test_unsafe_text(void **state)
 {
-    (void)state;
     struct given g = {"session", "list", "id,client,proto", OUTPUT_TABLE, 0, true, false,
                       false,     false};
     const char rows[] =
@@ -225,7 +219,6 @@ static void test_unsafe_text(void **state)
 
 static void test_wide_text(void **state)
 {
-    (void)state;
     struct given g = {"session", "list", "user,id", OUTPUT_TABLE, 0, true, false, false, false};
     /* Two columns each, combining marks none. */
     check(&g, "[{\"user\":\"\u65e5\u672c\",\"id\":\"1\"},{\"user\":\"e\u0301abc\",\"id\":\"2\"}]",
@@ -245,7 +238,6 @@ static void test_wide_text(void **state)
 
 static void test_tsv(void **state)
 {
-    (void)state;
     struct given g = {"session", "list", NULL, OUTPUT_TSV, 20, false, false, false, false};
     check(&g, sessions,
           "id\tproto\tstate\tphase\tuser\tip\ttls\tbackend\tage\tidle\tin\tout\n"
@@ -262,7 +254,6 @@ static void test_tsv(void **state)
 
 static void test_json(void **state)
 {
-    (void)state;
     struct given g = {"session", "list", "id,age", OUTPUT_JSON, 0, false, false, false, false};
     check(&g, sessions,
           "[\n {\"id\": \"3-1a\", \"age\": 11220000},\n {\"id\": \"3-1b\", \"age\": 1000}\n]\n");
@@ -282,7 +273,6 @@ static void test_json(void **state)
 
 static void test_id(void **state)
 {
-    (void)state;
     struct given g = {"session", "list", NULL, OUTPUT_ID, 0, false, false, true, false};
     check(&g, sessions, "3-1a\n3-1b\n");
     check(&g, "[]", "");
@@ -290,7 +280,6 @@ static void test_id(void **state)
 
 static void test_own_columns(void **state)
 {
-    (void)state;
     /* The table names no columns for this command: the rows do. */
     struct given g = {"backend", "release", NULL, OUTPUT_TABLE, 0, false, false, false, false};
     check(&g, "[{\"ip\":\"192.0.2.1\",\"last_seen\":5}]",
@@ -300,7 +289,6 @@ static void test_own_columns(void **state)
 /* On a narrow terminal an event keeps its text longest. */
 static void test_text_stays(void **state)
 {
-    (void)state;
     struct given g = {"event", "watch", NULL, OUTPUT_TABLE, 40, false, false, false, false};
     check(&g, "[{\"time\":1767323045000,\"type\":\"login\",\"user\":\"anna\",\"text\":\"in\"}]",
           "TIME                 TYPE   USER  TEXT\n"
@@ -310,7 +298,6 @@ static void test_text_stays(void **state)
 /* Today's times need no date. */
 static void test_short_times(void **state)
 {
-    (void)state;
     time_t now = time(NULL);
     struct tm tm;
     char today[16];
@@ -333,7 +320,6 @@ static void test_short_times(void **state)
 
 static void test_stream(void **state)
 {
-    (void)state;
     struct given g = {"event", "watch", NULL, OUTPUT_TABLE, 100, true, false, false, true};
     check(&g,
           "[{\"time\":1767323045000,\"type\":\"login\",\"user\":\"anna\",\"ip\":\"192.0.2.1\","
@@ -345,7 +331,6 @@ static void test_stream(void **state)
 /* Any two that are in order stay so beside a third: sorting needs that. */
 static void test_order_of_texts(void **state)
 {
-    (void)state;
     static const char *const in_order[] = {"9", "10", "100", "", "1a", "Z", "a", "a10", "a9"};
     for (size_t i = 0; i < ARRAY_LEN(in_order); i++)
         for (size_t k = 0; k < ARRAY_LEN(in_order); k++) {
@@ -368,7 +353,6 @@ static void test_joined(void **state)
     json_t *second =
         json_loads("[{\"node\":\"mx22\",\"name\":\"a-long-name\",\"sessions\":1000}]", 0, NULL);
     struct output o = {.f = f, .format = OUTPUT_TABLE, .is_joined = true};
-    (void)state;
     assert_int_equal(
         output_init(&o, commands_find("backend", "list"), "name,sessions,pool", true, &problem), 0);
     output_rows(&o, first);

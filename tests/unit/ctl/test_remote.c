@@ -28,7 +28,6 @@ static char *joined(const char *place, bool may_ask)
 
 static void test_words(void **state)
 {
-    (void)state;
     static const struct {
         const char *place, *want;
     } cases[] = {
@@ -54,7 +53,6 @@ static void test_words(void **state)
 
 static void test_refused(void **state)
 {
-    (void)state;
     static const char *const cases[] = {
         "ssh://",        "ssh:///run/x", "ssh://-oProxyCommand=id",
         "ssh://-l@host", "ssh://a@-h",   "ssh://h:0",
@@ -79,7 +77,6 @@ static void test_refused(void **state)
 
 static void test_program(void **state)
 {
-    (void)state;
     setenv(REMOTE_PROGRAM, "my-ssh -i 'a key'", 1);
     AUTO_FREE char *have = joined("ssh://mx1", true);
     assert_string_equal(have, "[my-ssh] [-i] [a key] [-T] [-oClearAllForwardings=yes] [--] [mx1] "
@@ -93,7 +90,6 @@ static void test_program(void **state)
 /* What ssh or the other side says becomes a sentence; an end is never waited for for long. */
 static void test_explain(void **state)
 {
-    (void)state;
     static const struct {
         const char *program;
         int err;

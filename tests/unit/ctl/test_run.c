@@ -207,7 +207,6 @@ static json_t *last_params(const struct fake *s)
 
 static void test_lists(void **state)
 {
-    (void)state;
     check("sessions -c id,age", 0, "id\tage\n0\t10\n1\t9\n2\t8\n3\t7\n4\t6\n", "");
     check("sessions -o id", 0, "0\n1\n2\n3\n4\n", "");
     check("sessions -o id --limit 3", 0, "0\n1\n2\n", "");
@@ -232,7 +231,6 @@ static void test_lists(void **state)
 
 static void test_objects(void **state)
 {
-    (void)state;
     check("whoami", 0, "user\tuid\tpid\trole\nroot\t0\t5\tadmin\n", "");
     check("-o table whoami", 0, "USER  root\nUID   0\nPID   5\nROLE  admin\n", "");
     check("-o json whoami -c role", 0, "{\n  \"role\": \"admin\"\n}\n", "");
@@ -244,7 +242,6 @@ static void test_objects(void **state)
 
 static void test_errors(void **state)
 {
-    (void)state;
     check("user show bert", 3, "", "mailproxyctl: no such user (anna?)\n");
     check("-o json user show bert", 3,
           "{\"error\": {\"name\": \"E_NO_USER\", \"exit\": 3, \"message\": \"no such user\", "
@@ -515,7 +512,6 @@ static void test_batch_stdin(void **state)
 
 static void test_wait(void **state)
 {
-    (void)state;
     check("backend drain 7", 0, "", "operation 7\n");
     check("backend drain 7 --wait", 0, "", "drain main/b1: done: 2 left\n");
     check("backend drain 7 --wait -q", 0, "", "");
@@ -536,7 +532,6 @@ static void test_wait(void **state)
 
 static void test_completion(void **state)
 {
-    (void)state;
     static const struct {
         const char *words[4];
         const char *want; /* a line of the candidates */

@@ -63,7 +63,6 @@ static const struct {
 
 static void test_cases(void **state)
 {
-    (void)state;
     setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3", 1);
     tzset();
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {

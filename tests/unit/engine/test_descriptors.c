@@ -10,7 +10,6 @@
 
 static void test_share(void **state)
 {
-    (void)state;
     struct config_control controls[2] = {{.max_clients = 200}, {.max_clients = 100}};
     struct config_auth auths[1] = {{.connections = 16}};
     struct config_pool pools[1] = {{.n_backends = 10, .warm = 2}};

@@ -118,7 +118,6 @@ static void on_stop(void *arg, const char *why, uint64_t rate)
 
 static int setup(void **state)
 {
-    (void)state;
     assert_int_equal(loop_new(NULL, &loop), 0);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, wires),
                      0);
@@ -140,7 +139,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     handover_free(handover);
     loop_free(loop);
     close(wires[0]);
@@ -200,7 +198,6 @@ static bool is_open(int fd)
 
 static void without_sessions_it_ends_at_once(void **state)
 {
-    (void)state;
     retire();
     assert_true(handover_is_retired(handover));
     assert_int_equal(successor, 4711);
@@ -219,7 +216,6 @@ static bool is_told_of_one(void)
 
 static void the_last_session_and_the_last_operator(void **state)
 {
-    (void)state;
     struct wire_message m;
     sessions = 2;
     has_no_clients = false;
@@ -244,7 +240,6 @@ static void the_last_session_and_the_last_operator(void **state)
 
 static void the_operators_limit_ends_it(void **state)
 {
-    (void)state;
     sessions = 5;
     limit_ms = 400;
     config.reload_session_timeout_ms = 3600000;
@@ -258,7 +253,6 @@ static void the_operators_limit_ends_it(void **state)
 
 static void the_configured_limit_is_the_second_word(void **state)
 {
-    (void)state;
     sessions = 5;
     config.reload_session_timeout_ms = 300;
     retire();
@@ -268,7 +262,6 @@ static void the_configured_limit_is_the_second_word(void **state)
 
 static void operators_find_it_beside_the_new_one(void **state)
 {
-    (void)state;
     struct {
         uint64_t pid;
         uint32_t places[2];
@@ -285,7 +278,6 @@ static void operators_find_it_beside_the_new_one(void **state)
 
 static void engines_that_finish(void **state)
 {
-    (void)state;
     struct wire_old olds[PEER_ENGINES_MAX + 3] = {{.pid = 10, .sessions = 3, .number = 2}};
     size_t n;
     for (size_t i = 2; i < ARRAY_LEN(olds); i++)
@@ -307,7 +299,6 @@ static void engines_that_finish(void **state)
 
 static void a_connection_to_another(void **state)
 {
-    (void)state;
     struct {
         struct wire_link link;
         uint32_t place;
@@ -320,7 +311,6 @@ static void a_connection_to_another(void **state)
 
 static void why_there_is_no_upgrade(void **state)
 {
-    (void)state;
     hear(WIRE_FAILED, "bad file", 8, NULL, 0);
     assert_string_equal(failed_why, "bad file");
 }
@@ -328,7 +318,6 @@ static void why_there_is_no_upgrade(void **state)
 /* What is too short, or no order of an upgrade, does nothing and keeps no descriptor. */
 static void nonsense_costs_nothing(void **state)
 {
-    (void)state;
     const uint64_t pid = 4711;
     int fd = open_descriptor();
     hear(WIRE_RETIRE, &pid, sizeof(pid) - 1, &fd, 1);

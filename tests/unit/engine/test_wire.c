@@ -20,13 +20,11 @@ static int ends[2];
 
 static int make_ends(void **state)
 {
-    (void)state;
     return socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends);
 }
 
 static int close_ends(void **state)
 {
-    (void)state;
     close(ends[0]);
     close(ends[1]);
     return 0;
@@ -42,7 +40,6 @@ static int count_fds(void)
 
 static void test_words(void **state)
 {
-    (void)state;
     struct wire_message m;
     assert_int_equal(wire_hear(ends[0], &m), -ERR_AGAIN);
     assert_int_equal(wire_tell(ends[1], WIRE_READY, UINT64_MAX), 0);
@@ -54,7 +51,6 @@ static void test_words(void **state)
 
 static void test_wrong_sizes(void **state)
 {
-    (void)state;
     char bytes[256] = {0};
     const struct wire_message good = {WIRE_MAGIC, WIRE_READY, 1};
     struct wire_message m;
@@ -67,7 +63,6 @@ static void test_wrong_sizes(void **state)
 
 static void test_unknown_words(void **state)
 {
-    (void)state;
     const struct wire_message wrong[] = {{WIRE_MAGIC + 1, WIRE_READY, 0},
                                          {WIRE_MAGIC, 0, 0},
                                          {WIRE_MAGIC, WIRE_WORDS_END, 0},
@@ -82,7 +77,6 @@ static void test_unknown_words(void **state)
 /* The size of a good word, with descriptors: it is refused, and they do not stay. */
 static void test_descriptors_of_an_engine(void **state)
 {
-    (void)state;
     struct wire_message m = {WIRE_MAGIC, WIRE_READY, 0};
     struct wire_packet p;
     int fds[3] = {0, 1, 2}, before = count_fds();
@@ -94,7 +88,6 @@ static void test_descriptors_of_an_engine(void **state)
 
 static void test_orders(void **state)
 {
-    (void)state;
     struct wire_packet p, got;
     int fds[WIRE_FDS_MAX + 1], back[WIRE_FDS_MAX];
     size_t n;
@@ -118,7 +111,6 @@ static void test_orders(void **state)
 /* What does not fit is cut, and a full socket is told of. */
 static void test_bounds(void **state)
 {
-    (void)state;
     struct wire_packet p;
     static char many[2 * WIRE_BODY_MAX];
     wire_packet_init(&p, WIRE_FAILED, many, sizeof(many));

@@ -87,7 +87,6 @@ static bool is_told(struct redis_case *k)
 /* Nothing is in the store: everybody is told, with the generation that was known. */
 static void test_everything_again(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct claims *c = claims_of(k, 0);
     struct pin_table *t = &k->engines[0].shared->table;
@@ -118,7 +117,6 @@ static bool is_end_told(struct redis_case *k)
 /* A login while the store was away, and its end then. */
 static void test_single(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct claims *c = claims_of(k, 0);
     struct pin_table *t = &k->engines[0].shared->table;
@@ -143,7 +141,6 @@ static bool is_in_conflict(struct redis_case *k)
 /* Two engines have the user on two backends: the newer generation wins, whoever speaks first. */
 static void test_conflict(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct claims *old = claims_of(k, 1), *new = claims_of(k, 0);
     struct pin_backend *a = login(k, 0, "anna", "b1", 7), *b = login(k, 1, "anna", "b2", 6);
@@ -168,7 +165,6 @@ static void on_turn(void *arg)
 /* The client goes while claims are under way: they are due again. */
 static void test_client_gone(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct claims *c = claims_of(k, 0);
     struct pin_table *t = &k->engines[0].shared->table;
@@ -203,7 +199,6 @@ static bool is_some_told(struct redis_case *k)
 /* A store that is slow gets no more before it has answered; the more nodes, the less each tells. */
 static void test_pace(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct claims *c = claims_of(k, 0);
     struct pin_backend *held[100];

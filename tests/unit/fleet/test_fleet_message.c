@@ -25,7 +25,6 @@ static bool opens(const uint8_t *key, const char *stream, const char *text, stru
 
 static void test_signature(void **state)
 {
-    (void)state;
     char signature[FLEET_SIGNATURE_BYTES + 1];
     const char *text = "{\"method\": \"user.lock\"}";
     fleet_message_sign(secret, STR("cmd"), str_of(text), signature);
@@ -50,7 +49,6 @@ static void test_text(void **state)
     static const char *const texts[] = {
         "", "[]", "1", "\"a\"", "{", "{} {}", "{\"a\":1,\"a\":2}", "\xff", "null"};
     char signature[FLEET_SIGNATURE_BYTES + 1];
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         fleet_message_sign(secret, STR("cmd"), str_of(texts[i]), signature);
         if (opens(secret, "cmd", texts[i], str_of(signature)))
@@ -62,7 +60,6 @@ static void test_once(void **state)
 {
     json_t *seen = json_object();
     char name[16];
-    (void)state;
     assert_int_equal(fleet_message_take(seen, "px1", 5), 0);
     assert_int_equal(fleet_message_take(seen, "px1", 5), -ERR_EXISTS);
     assert_int_equal(fleet_message_take(seen, "px1", 4), -ERR_EXISTS);
@@ -82,7 +79,6 @@ static void test_once(void **state)
 /* Numbers grow, whatever the clock does. */
 static void test_number(void **state)
 {
-    (void)state;
     uint64_t n = fleet_message_number(0, 1700000000000);
     assert_int_equal(n, UINT64_C(1700000000000000));
     assert_int_equal(fleet_message_number(n, 1700000000000), n + 1);
@@ -93,7 +89,6 @@ static void test_number(void **state)
 /* The shares of all nodes are the rate, also where it is less than one a second for each. */
 static void test_share(void **state)
 {
-    (void)state;
     for (uint64_t rate = 1; rate < 60; rate++)
         for (uint64_t n = 1; n < 60; n++) {
             struct fleet_share s = fleet_share(rate, n);

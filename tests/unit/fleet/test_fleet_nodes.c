@@ -53,7 +53,6 @@ static int read_text(const char *text, struct fleet_nodes *ret)
 
 static void test_nodes(void **state)
 {
-    (void)state;
     struct fleet_nodes n;
     assert_int_equal(read_text("(1000 epoch 1 (b#2 990 state serving sessions 5 users 3 load 0.5)"
                                " (a#1 400 state finishing version 0.1.0)"
@@ -82,7 +81,6 @@ static void test_nodes(void **state)
 
 static void test_refused(void **state)
 {
-    (void)state;
     struct fleet_nodes n;
     assert_int_equal(read_text("(1000 - 2)", &n), 0);
     assert_string_equal(n.epoch, "");
@@ -94,7 +92,6 @@ static void test_refused(void **state)
 /* A store that others write into, too. */
 static void test_nonsense(void **state)
 {
-    (void)state;
     static const char *const bad[] = {"x", "()", "(1)", "(1 2)"};
     static const char *const none[] = {
         "(1 e 1 x)",     "(1 e 1 ())",     "(1 e 1 (a))",
@@ -135,7 +132,6 @@ static void test_silence(void **state)
         {{.now_ms = 9500, .gap_from_ms = 4500, .gap_to_ms = 9500}, {.now_ms = 10000}, 4400, 600},
         {{.now_ms = 9500, .gap_from_ms = 4500, .gap_to_ms = 9500}, {.now_ms = 10000}, 9600, 400},
     };
-    (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct fleet_nodes now = cases[i].now;
         const struct fleet_node n = {.seen_ms = cases[i].seen_ms};

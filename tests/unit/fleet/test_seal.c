@@ -36,7 +36,6 @@ static void test_there_and_back(void **state)
     const struct str texts[] = {STR(""), STR("a"), str_n(bytes, sizeof(bytes)),
                                 STR("{\"password_hash\": \"$6$abc\"}")};
     const struct seal s = key_of(secret, "user");
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         AUTO_BUF sealed = BUF_INIT, text = BUF_INIT;
         assert_int_equal(buf_append_c(&sealed, "before"), 0);
@@ -55,7 +54,6 @@ static void test_nothing_to_see(void **state)
 {
     const struct seal s = key_of(secret, "user");
     AUTO_BUF a = BUF_INIT, b = BUF_INIT;
-    (void)state;
     assert_int_equal(seal_text(&s, STR("x"), STR("the-text"), &a), 0);
     assert_int_equal(seal_text(&s, STR("x"), STR("the-text"), &b), 0);
     assert_false(str_eq(buf_str(&a), buf_str(&b)));
@@ -67,7 +65,6 @@ static void test_refused(void **state)
     const struct seal s = key_of(secret, "user"), foreign = key_of(other, "user"),
                       ticket = key_of(secret, "ticket");
     AUTO_BUF sealed = BUF_INIT;
-    (void)state;
     assert_int_equal(seal_text(&s, STR("users/1"), STR("some text"), &sealed), 0);
     struct str whole = buf_str(&sealed);
     assert_int_equal(opens(&s, "users/1", whole), 0);
@@ -92,7 +89,6 @@ static void test_bounds(void **state)
     struct seal s;
     AUTO_BUF out = BUF_INIT;
     AUTO_FREE char *big = calloc(1, SEAL_TEXT_MAX + SEAL_MORE_BYTES + 1);
-    (void)state;
     assert_non_null(big);
     assert_int_equal(
         seal_init(&s, secret, "a label that is longer than any purpose has ever been or will be"),

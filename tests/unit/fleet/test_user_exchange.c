@@ -169,7 +169,6 @@ static void all_note(const char *name, const char *note)
 
 static int setup(void **state)
 {
-    (void)state;
     now_ms = 1000;
     shared.n = 0;
     for (size_t k = 0; k < NODES; k++) {
@@ -195,7 +194,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     static const char *const suffixes[] = {"", "-wal", "-shm"};
-    (void)state;
     for (size_t k = 0; k < NODES; k++) {
         user_effects_fini(&nodes[k].effects);
         pins_shared_free(nodes[k].pins);
@@ -224,7 +222,6 @@ static void track(void)
 /* Sets of nodes that never knew each other become one; of the same name the later one holds. */
 static void test_begin(void **state)
 {
-    (void)state;
     put(0, (struct store_user){.name = "a", .note = "0"});
     put(1, (struct store_user){.name = "b", .note = "1"});
     put(0, (struct store_user){.name = "c", .note = "older"});
@@ -241,7 +238,6 @@ static void test_begin(void **state)
 /* Two operators at two nodes at once; one locks a user, whose sessions end everywhere. */
 static void test_at_once(void **state)
 {
-    (void)state;
     track();
     put(0, (struct store_user){.name = "a", .note = "n"});
     settle();
@@ -274,7 +270,6 @@ static void test_at_once(void **state)
 
 static void test_removed(void **state)
 {
-    (void)state;
     track();
     put(0, (struct store_user){.name = "a", .note = "n"});
     settle();
@@ -293,7 +288,6 @@ static void test_removed(void **state)
 /* Changed while it was on its way: that is told, too. */
 static void test_changed_under_way(void **state)
 {
-    (void)state;
     track();
     put(0, (struct store_user){.name = "a", .note = "1"});
     struct user_batch *b = calloc(1, sizeof(*b));
@@ -318,7 +312,6 @@ static void test_lost(void **state)
 {
     AUTO_BUF old = BUF_INIT;
     char field[USER_FIELD_SIZE];
-    (void)state;
     track();
     put(0, (struct store_user){.name = "a", .note = "1"});
     put(0, (struct store_user){.name = "b", .note = "1"});
@@ -346,7 +339,6 @@ static void test_lies(void **state)
 {
     static const char *const texts[] = {
         "", "x", "5:", "999999999999:abc", "99999999999999999999999999:a", "1:\x01zzzz", "0:"};
-    (void)state;
     track();
     put(0, (struct store_user){.name = "a", .note = "1"});
     put(0, (struct store_user){.name = "b", .note = "2"});
@@ -438,7 +430,6 @@ static void settle_from(size_t first)
 /* Node 0 is away while users are removed, and comes back when nobody remembers that. */
 static void test_away_for_too_long(void **state)
 {
-    (void)state;
     track();
     put(0, (struct store_user){.name = "gone", .note = "1"});
     put(0, (struct store_user){.name = "kept", .note = "1"});
@@ -480,7 +471,6 @@ static void test_away_for_too_long(void **state)
  * removal. And where the store was lost nobody is removed. */
 static void test_away_but_sure(void **state)
 {
-    (void)state;
     track();
     put(0, (struct store_user){.name = "edited", .note = "1"});
     put(0, (struct store_user){.name = "b", .note = "1"});
@@ -506,7 +496,6 @@ static void test_away_but_sure(void **state)
 /* A user who is there again, with a first revision, before each node has forgotten the removal. */
 static void test_again_while_some_remember(void **state)
 {
-    (void)state;
     track();
     put(0, (struct store_user){.name = "a", .note = "1"});
     put(0, (struct store_user){.name = "a", .note = "2"});
@@ -529,7 +518,6 @@ static void test_again_while_some_remember(void **state)
 static void test_too_long(void **state)
 {
     char note[USER_TEXT_MAX + 2];
-    (void)state;
     memset(note, 'x', sizeof(note) - 1);
     note[sizeof(note) - 1] = '\0';
     track();

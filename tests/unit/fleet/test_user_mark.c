@@ -26,7 +26,6 @@ static void test_judge(void **state)
         {{"a", 5, 1}, {"b", 9, 2}, USER_IN_TIME},
         {{"a", 5, 2 * USER_LATE_MS}, {"a", 9, 1}, USER_IN_TIME}, /* the clock was set back */
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         if (user_mark_judge(&cases[i].last, &cases[i].now) != cases[i].is)
             fail_msg("case %zu", i);
@@ -46,7 +45,6 @@ static void test_text(void **state)
                                       "\"number\":1,\"at\":1}"};
     const struct user_mark m = {.epoch = "e1", .number = 7, .at_ms = 123456789012345};
     struct user_mark read = {.number = 1};
-    (void)state;
     char *text = user_mark_text(&m);
     assert_non_null(text);
     assert_int_equal(user_mark_read(text, &read), 0);

@@ -41,7 +41,6 @@ static void test_text(void **state)
 {
     const struct store_user name_only = {.name = "b", .state = USER_HELD, .pool = "p"};
     const struct store_user users[] = {full, name_only, {.name = "c", .is_stored = true}};
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(users) + 1; i++) {
         bool is_removed = i == ARRAY_LEN(users);
         CLEANUP(user_record_fini) struct user_record r = record(users[i % 3], 1234, "px1");
@@ -79,7 +78,6 @@ static void test_bad_text(void **state)
         "1 7 8 px1\na\nname,unheard\na,1\n",
         "1 7 8 px1\na\nname,state\na,elated\n",
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
         struct user_record r = {0};
         int err = user_record_read(str_of(texts[i]), &r);
@@ -169,7 +167,6 @@ static const struct {
 
 static void test_merge(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(merges); i++) {
         CLEANUP(user_record_fini) struct user_record base = record(merges[i].base, 1, "px1");
         CLEANUP(user_record_fini)
@@ -188,7 +185,6 @@ static void test_merge(void **state)
 /* Where one removed it, and where nobody knows what was before, the later one holds as a whole. */
 static void test_merge_whole(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 16; i++) {
         bool is_later = i & 1, is_removed = i & 2, are_both = i & 4, has_base = i & 8;
         CLEANUP(user_record_fini)

@@ -73,7 +73,6 @@ static const struct answer_case {
 
 static void test_answers(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const struct answer_case *c = &cases[i];
         struct init_answers a = {0};
@@ -95,7 +94,6 @@ static void test_answers(void **state)
 /* A wrong answer does not take away a right one. */
 static void test_wrong_answer_keeps(void **state)
 {
-    (void)state;
     struct init_answers a = {0};
     AUTO_FREE char *fault = NULL;
     assert_int_equal(init_answer(&a, INIT_AUTH, "users", &fault), 0);
@@ -106,7 +104,6 @@ static void test_wrong_answer_keeps(void **state)
 
 static void test_too_many_backends(void **state)
 {
-    (void)state;
     struct init_answers a = {0};
     AUTO_FREE char *fault = NULL;
     AUTO_BUF list = BUF_INIT;
@@ -119,7 +116,6 @@ static void test_too_many_backends(void **state)
 
 static void test_backend_parts(void **state)
 {
-    (void)state;
     struct str list = STR(" h1 imap=1143  SMTP=25 ,, h2");
     struct init_backend b;
     assert_true(init_backend_next(&list, &b, NULL));

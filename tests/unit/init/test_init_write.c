@@ -21,13 +21,11 @@ static char folder[] = "/tmp/test_init_XXXXXX";
 
 static int make_folder(void **state)
 {
-    (void)state;
     return mkdtemp(folder) ? 0 : -1;
 }
 
 static int remove_folder(void **state)
 {
-    (void)state;
     AUTO_FREE char *command = str_printf("rm -rf %s", folder);
     return command ? system(command) : -1;
 }
@@ -78,7 +76,6 @@ static int typed(struct init_answers *a, const struct init_machine *m, const cha
 
 static void test_dialogue(void **state)
 {
-    (void)state;
     struct init_answers a = {0};
     AUTO_FREE char *said = NULL;
     AUTO_FREE char *cert = touch("/typed/cert.pem");
@@ -105,7 +102,6 @@ static void test_dialogue(void **state)
  * a CA. */
 static void test_questions_that_do_not_matter(void **state)
 {
-    (void)state;
     struct init_machine user = machine;
     struct init_answers a = {0};
     AUTO_FREE char *said = NULL;
@@ -127,7 +123,6 @@ static void test_questions_that_do_not_matter(void **state)
 
 static void test_end_of_input(void **state)
 {
-    (void)state;
     struct init_answers a = {0};
     assert_int_equal(typed(&a, &machine, "mail.example.org\nimap\n", NULL), -ERR_EOF);
     init_answers_fini(&a);
@@ -135,7 +130,6 @@ static void test_end_of_input(void **state)
 
 static void test_long_line(void **state)
 {
-    (void)state;
     struct init_answers a = {0};
     AUTO_FREE char *said = NULL;
     AUTO_BUF lines = BUF_INIT;
@@ -151,7 +145,6 @@ static void test_long_line(void **state)
 /* Nobody is asked: only what needs a person is missing. */
 static void test_without_a_terminal(void **state)
 {
-    (void)state;
     struct init_answers a = {0};
     enum init_id missing;
     AUTO_FREE char *fault = NULL;
@@ -186,7 +179,6 @@ static void assert_found(const char *cert, bool is_own_sign)
 
 static void test_certificates(void **state)
 {
-    (void)state;
     /* later ones are better; a certificate without its key is none */
     static const struct {
         const char *file, *found;
@@ -222,7 +214,6 @@ static void test_certificates(void **state)
 
 static void test_key_beside(void **state)
 {
-    (void)state;
     AUTO_FREE char *cert = touch("/beside/mail.crt");
     AUTO_FREE char *none = init_certs_key_beside(cert);
     AUTO_FREE char *key = touch("/beside/privkey.pem");
@@ -256,7 +247,6 @@ static const char *const variants[][INIT_COUNT] = {
 
 static void test_each_file_loads(void **state)
 {
-    (void)state;
     AUTO_FREE char *cert = touch("/load/cert.pem");
     AUTO_FREE char *key = touch("/load/key.pem");
     for (size_t i = 0; i < ARRAY_LEN(variants); i++) {

@@ -13,7 +13,6 @@ static struct end a, b;
 
 static int setup(void **state)
 {
-    (void)state;
     if (loop_new(NULL, &loop) != 0)
         return -1;
     end_init(&a, loop);
@@ -36,7 +35,6 @@ static int setup_pair(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     end_fini(&a);
     end_fini(&b);
     loop_free(loop);
@@ -45,7 +43,6 @@ static int teardown(void **state)
 
 static void test_both_ways(void **state)
 {
-    (void)state;
     struct tls_info info;
     end_say(&a, "hello");
     end_say(&b, "hi");
@@ -68,7 +65,6 @@ static void test_both_ways(void **state)
 /* What the kernel does not take is kept, sent when there is room, and told once. */
 static void test_back_pressure(void **state)
 {
-    (void)state;
     uint64_t sum;
     AUTO_FREE char *noise = end_noise(BIG, &sum);
     conn_want_read(&b.conn, false);
@@ -94,7 +90,6 @@ static void test_back_pressure(void **state)
 /* Bytes that wait are told of when reading is turned on, and again while some are left. */
 static void test_want_read(void **state)
 {
-    (void)state;
     conn_want_read(&b.conn, false);
     end_say(&a, "abcdef");
     io_case_idle(loop, 20);
@@ -114,7 +109,6 @@ static void test_want_read(void **state)
 /* One side has said everything; what the other answers still arrives. */
 static void test_half_close(void **state)
 {
-    (void)state;
     uint64_t sum;
     AUTO_FREE char *noise = end_noise(BIG, &sum);
     b.is_counting = true;
@@ -135,7 +129,6 @@ static void test_half_close(void **state)
 
 static void test_cork(void **state)
 {
-    (void)state;
     struct pollfd p = {.fd = b.conn.fd, .events = POLLIN};
     char text[16];
     conn_cork(&a.conn);
@@ -157,7 +150,6 @@ static void test_cork(void **state)
 
 static void test_close_in_callback(void **state)
 {
-    (void)state;
     end_say(&a, "x");
     b.is_closing = true;
     io_case_run(loop, end_is_over, &a);
@@ -171,7 +163,6 @@ static void test_close_in_callback(void **state)
 /* A peer that resets the connection. */
 static void test_reset(void **state)
 {
-    (void)state;
     struct addr at;
     const struct linger now = {1, 0};
     int listening = io_case_listen(&at);
@@ -191,7 +182,6 @@ static void test_reset(void **state)
 /* Output that fails is told even to an owner who does not read. */
 static void test_reset_while_writing(void **state)
 {
-    (void)state;
     struct addr at;
     const struct linger now = {1, 0};
     uint64_t sum;
@@ -214,7 +204,6 @@ static void test_reset_while_writing(void **state)
 
 static void test_connect(void **state)
 {
-    (void)state;
     struct addr at, source, seen, local;
     struct sockaddr_storage ss;
     socklen_t n = sizeof(ss);
@@ -247,7 +236,6 @@ static int tcp_option(int fd, int level, int name)
 
 static void test_keep_alive(void **state)
 {
-    (void)state;
     struct addr at;
     int listening = io_case_listen(&at);
     assert_int_equal(conn_connect(&a.conn, &at, NULL), 0);
@@ -266,7 +254,6 @@ static void test_keep_alive(void **state)
 
 static void test_connect_refused(void **state)
 {
-    (void)state;
     struct addr at, none = {.family = AF_UNSPEC};
     close(io_case_bind(SOCK_STREAM, &at));
     int err = conn_connect(&a.conn, &at, NULL);
@@ -282,7 +269,6 @@ static void test_connect_refused(void **state)
 
 static void test_connect_unix(void **state)
 {
-    (void)state;
     char folder[] = "/tmp/mailproxy-conn-XXXXXX", path[64], longest[300];
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     assert_non_null(mkdtemp(folder));
@@ -307,7 +293,6 @@ static void test_connect_unix(void **state)
 /* Closed while it still connects: nobody is called, and it can be used again. */
 static void test_close_while_connecting(void **state)
 {
-    (void)state;
     struct addr at;
     int listening = io_case_listen(&at);
     assert_int_equal(conn_connect(&a.conn, &at, NULL), 0);
@@ -337,7 +322,6 @@ static bool second_has_two(void *arg)
 
 static void test_own(void **state)
 {
-    (void)state;
     static const struct conn_ops second = {.readable = second_readable};
     n_second = 0;
     end_say(&a, "1");

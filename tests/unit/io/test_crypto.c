@@ -20,7 +20,6 @@ static void assert_digest(const uint8_t *got, size_t n, const char *want_hex)
 /* RFC 2202 section 2, cases 1 and 2; RFC 2195 section 2 */
 static void test_hmac_md5(void **state)
 {
-    (void)state;
     uint8_t out[16];
     const struct sasl_crypto *c = crypto_sasl();
     c->hmac_md5(STR("\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b"),
@@ -35,7 +34,6 @@ static void test_hmac_md5(void **state)
 /* RFC 4231 case 2; FIPS 180 "abc" and the empty message */
 static void test_sha256(void **state)
 {
-    (void)state;
     uint8_t out[32];
     const struct sasl_crypto *c = crypto_sasl();
     c->hmac_sha256(STR("Jefe"), STR("what do ya want for nothing?"), out);
@@ -52,7 +50,6 @@ static void test_sha256(void **state)
 /* RFC 4231 cases 1 and 2; the same again after another text. */
 static void test_hmac_of_one_key(void **state)
 {
-    (void)state;
     uint8_t out[32];
     struct crypto_hmac *h;
     const struct str key = STR("\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b\x0b"
@@ -75,7 +72,6 @@ static void test_hmac_of_one_key(void **state)
 
 static void test_random(void **state)
 {
-    (void)state;
     uint8_t a[32] = {0}, b[32] = {0}, zero[32] = {0};
     crypto_sasl()->random(a, sizeof(a));
     crypto_sasl()->random(b, sizeof(b));

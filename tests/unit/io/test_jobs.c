@@ -122,7 +122,6 @@ static void rig_wait(struct rig *r, int n)
 
 static void test_order_of_one_thread(void **state)
 {
-    (void)state;
     struct rig r;
     rig_begin(&r, 1, 1000);
     for (int i = 0; i < 100; i++)
@@ -139,7 +138,6 @@ static void test_order_of_one_thread(void **state)
 /* Two jobs that wait for each other can only end when they run at the same time. */
 static void test_parallel(void **state)
 {
-    (void)state;
     struct rig r;
     rig_begin(&r, 2, 10);
     struct note *one = note_new(1, r.box), *two = note_new(2, r.box);
@@ -153,7 +151,6 @@ static void test_parallel(void **state)
 
 static void test_full_queue(void **state)
 {
-    (void)state;
     struct rig r;
     rig_begin(&r, 1, 2);
     (void)rig_keep_busy(&r);
@@ -178,7 +175,6 @@ static void *post_go(void *arg)
 
 static void test_free_waits_and_drops(void **state)
 {
-    (void)state;
     struct rig r;
     pthread_t helper;
     rig_begin(&r, 1, 10);
@@ -197,7 +193,6 @@ static void test_free_waits_and_drops(void **state)
 
 static void test_closed_mailbox(void **state)
 {
-    (void)state;
     struct rig r;
     rig_begin(&r, 2, 10);
     mailbox_close(r.box);
@@ -210,7 +205,6 @@ static void test_closed_mailbox(void **state)
 
 static void test_edges(void **state)
 {
-    (void)state;
     struct jobs *p = NULL;
     assert_int_equal(jobs_new(0, 1, NULL, &p), -ERR_INVAL);
     assert_null(p);
@@ -221,7 +215,6 @@ static void test_edges(void **state)
 static void test_sources_take_turns(void **state)
 {
     static const int expected[] = {0, 1, 40, 2, 41, 3, 4};
-    (void)state;
     struct rig r;
     rig_begin(&r, 1, 100);
     (void)rig_keep_busy(&r);
@@ -241,7 +234,6 @@ static void test_sources_take_turns(void **state)
 
 static void test_withdraw(void **state)
 {
-    (void)state;
     struct rig r;
     rig_begin(&r, 1, 100);
     struct note *runs = rig_keep_busy(&r), *waits = note_new(1, r.box);

@@ -90,7 +90,6 @@ static void serve(void)
 /* The threads of all channels end when ours are closed: with the last reference to the service. */
 static int teardown(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < CHANNELS; i++)
         close(theirs[i]);
     key_server_free(server);
@@ -130,7 +129,6 @@ static int sign(struct key_service *s, uint32_t key, gnutls_sign_algorithm_t alg
 
 static void test_signs(void **state)
 {
-    (void)state;
     serve();
     struct key_service *s = service();
     for (uint32_t i = 0; i < N_KEYS; i++)
@@ -151,7 +149,6 @@ static void test_signs(void **state)
 /* What GnuTLS verifies with the certificate. */
 static void test_as_key(void **state)
 {
-    (void)state;
     serve();
     struct key_service *s = service();
     for (uint32_t i = 0; i < N_KEYS; i++) {
@@ -180,7 +177,6 @@ static void test_as_key(void **state)
  */
 static void test_silence(void **state)
 {
-    (void)state;
     struct key_service *s = service();
     uint64_t began = clock_ms();
     assert_int_equal(sign(s, EC, kinds[EC].algo, 32), -ERR_TIMEOUT);
@@ -205,7 +201,6 @@ static void test_silence(void **state)
 /* Who waits for the start of a process makes nobody else think that it is silent. */
 static void test_awaited(void **state)
 {
-    (void)state;
     struct key_service *s = service();
     assert_int_equal(key_service_await(s, 20), -ERR_TIMEOUT);
     serve();
@@ -219,7 +214,6 @@ static void test_awaited(void **state)
 /* A process that is gone is known at once. */
 static void test_gone(void **state)
 {
-    (void)state;
     struct key_service *s = service();
     for (size_t i = 0; i < CHANNELS; i++) {
         close(theirs[i]);
@@ -234,7 +228,6 @@ static void test_gone(void **state)
 /* Nothing that is sent there does more than be no question. */
 static void test_nonsense(void **state)
 {
-    (void)state;
     struct key_request r = {.id = 7, .key = EC, .algo = (uint32_t)kinds[EC].algo};
     struct key_answer a;
     for (size_t n = 0; n < KEY_REQUEST_HEAD; n++)
@@ -250,7 +243,6 @@ static void test_nonsense(void **state)
 
 static void test_broken_records(void **state)
 {
-    (void)state;
     static const struct record rows[] = {
         {KEY_SERVER_RECORD, 1, {STR("no key")}},
         {KEY_SERVER_RECORD, 2, {STR(""), STR("")}},
@@ -271,7 +263,6 @@ static void test_broken_records(void **state)
 /* Files stand between the keys and are none. */
 static void test_files_of_keys(void **state)
 {
-    (void)state;
     const struct record r = {KEY_SERVER_FILE, 2, {STR("/a.key"), STR("encrypted")}};
     AUTO_BUF out = BUF_INIT;
     struct key_server *s = NULL;
@@ -285,7 +276,6 @@ static void test_files_of_keys(void **state)
 /* A later set of channels is what later keys get; the earlier one stays for those who have it. */
 static void test_replaced(void **state)
 {
-    (void)state;
     struct key_service *first = service();
     int fd = dup(ours[0]);
     assert_int_equal(key_service_add(last_id, &fd, 1), 0);
@@ -301,7 +291,6 @@ static void test_replaced(void **state)
 
 static void test_files(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     const struct tls_key_place place = {UINT64_MAX, 7, GNUTLS_PK_RSA, 2048};
     struct tls_key_place found = {0};
@@ -332,7 +321,6 @@ static void test_files(void **state)
  * channels none come, and those from the beginning stay. */
 static void test_loaded(void **state)
 {
-    (void)state;
     int fds[CHANNELS - 1], fd = ours[CHANNELS - 1];
     AUTO_SECRET_BUF der = BUF_INIT;
     AUTO_FREE char *long_der = calloc(1, KEY_DATA_MAX + 1);

@@ -11,13 +11,11 @@ static int owner; /* handed to mail */
 
 static int setup(void **state)
 {
-    (void)state;
     return loop_new(&owner, &loop);
 }
 
 static int teardown(void **state)
 {
-    (void)state;
     loop_free(loop);
     return 0;
 }
@@ -63,7 +61,6 @@ static bool has_rung(void *arg)
 
 static void test_timers(void **state)
 {
-    (void)state;
     struct alarm now, soon, late, never;
     alarm_init(&now);
     alarm_init(&soon);
@@ -90,7 +87,6 @@ static void test_timers(void **state)
 /* Timers that are due in the same turn: the first decides over the other. */
 static void test_timer_stops_another(void **state)
 {
-    (void)state;
     for (int is_set = 0; is_set < 2; is_set++) {
         struct alarm first, second;
         alarm_init(&first);
@@ -144,7 +140,6 @@ static void work_init(struct work *w, char name)
 
 static void test_deferred(void **state)
 {
-    (void)state;
     struct work a, b, c, gone, next, twice;
     n_order = 0;
     work_init(&a, 'a');
@@ -185,7 +180,6 @@ static void on_long_work(struct loop_deferred *d)
 /* Long work shares a part of each turn, in its order: what else there is to do comes in between. */
 static void test_again_is_bounded(void **state)
 {
-    (void)state;
     struct work work[N_LONG];
     n_order = 0;
     for (int i = 0; i < N_LONG; i++) {
@@ -203,7 +197,6 @@ static void test_again_is_bounded(void **state)
 /* Objects that wait for the end of the turn are not leaked by the end of the loop. */
 static void test_free_runs_deferred(void **state)
 {
-    (void)state;
     struct loop *other;
     struct work w;
     n_order = 0;
@@ -285,7 +278,6 @@ static int snapshot_mail(void **state)
 
 static void test_mail(void **state)
 {
-    (void)state;
     pthread_t threads[SENDERS];
     for (uintptr_t i = 0; i < SENDERS; i++)
         assert_int_equal(pthread_create(&threads[i], NULL, sender_main, (void *)i), 0);
@@ -303,7 +295,6 @@ static bool is_ringing(const struct mailbox *box)
 
 static void test_lazy_mail(void **state)
 {
-    (void)state;
     struct mailbox *box = loop_mailbox(loop);
     for (unsigned round = 0; round < 2; round++) {
         post(box, 0, 2 * round);
@@ -321,7 +312,6 @@ static void test_lazy_mail(void **state)
 /* Nobody rings for a receiver that is awake: it does not wait while there is mail. */
 static void test_awake(void **state)
 {
-    (void)state;
     struct mailbox *box = loop_mailbox(loop);
     mailbox_set_awake(box);
     post(box, 0, 0);
@@ -341,7 +331,6 @@ static void test_awake(void **state)
 
 static void test_closed_mailbox(void **state)
 {
-    (void)state;
     post(loop_mailbox(loop), 0, 0);
     mailbox_close(loop_mailbox(loop));
     post(loop_mailbox(loop), 0, 1);
@@ -351,7 +340,6 @@ static void test_closed_mailbox(void **state)
 
 static void test_free_drops_mail(void **state)
 {
-    (void)state;
     struct loop *other;
     assert_int_equal(loop_new(&owner, &other), 0);
     post(loop_mailbox(other), 0, 0);
@@ -379,7 +367,6 @@ static void *stopper_main(void *arg)
 
 static void test_mail_wakes(void **state)
 {
-    (void)state;
     pthread_t thread;
     assert_int_equal(pthread_create(&thread, NULL, stopper_main, loop_mailbox(loop)), 0);
     assert_int_equal(loop_run(loop), 0);
@@ -388,7 +375,6 @@ static void test_mail_wakes(void **state)
 
 static void test_scratch(void **state)
 {
-    (void)state;
     char *scratch = loop_scratch(loop);
     memset(scratch, 0xa5, LOOP_SCRATCH_BYTES);
     assert_int_equal((unsigned char)scratch[LOOP_SCRATCH_BYTES - 1], 0xa5);
@@ -446,7 +432,6 @@ static void on_turn(void *arg)
  * else's end. */
 static void test_slices(void **state)
 {
-    (void)state;
     struct digging d[2];
     struct turn t = {.d = d};
     dig(&d[0], 40, LOOP_SLICES_US / 4);
@@ -469,7 +454,6 @@ static void test_slices(void **state)
 
 static void test_slices_take_turns(void **state)
 {
-    (void)state;
     struct digging d[2];
     dig(&d[0], 1000, LOOP_SLICES_US);
     dig(&d[1], 4, LOOP_SLICES_US);

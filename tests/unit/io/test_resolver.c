@@ -67,7 +67,6 @@ static void make(const struct resolver_spec *spec)
 
 static int setup(void **state)
 {
-    (void)state;
     if (loop_new(NULL, &loop) != 0)
         return -1;
     dns_case_start(&dns, loop, rows, ARRAY_LEN(rows));
@@ -78,7 +77,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     resolver_free(resolver);
     io_case_idle(loop, 5); /* what evdns has to say at its end */
     dns_case_stop(&dns);
@@ -151,7 +149,6 @@ static void expect(struct answer a, int err, const char *text)
 
 static void test_lookup(void **state)
 {
-    (void)state;
     expect(lookup("both.test"), 0, "192.0.2.1 192.0.2.2 2001:db8::1");
     expect(lookup("v6.test"), 0, "2001:db8::6");
     expect(lookup("absent.test"), -ERR_DNS, "");
@@ -161,7 +158,6 @@ static void test_lookup(void **state)
 
 static void test_families(void **state)
 {
-    (void)state;
     make(&(struct resolver_spec){.is_ipv6_off = true});
     expect(lookup("both.test"), 0, "192.0.2.1 192.0.2.2");
     expect(lookup("v6.test"), -ERR_DNS, "");
@@ -171,7 +167,6 @@ static void test_families(void **state)
 
 static void test_numeric(void **state)
 {
-    (void)state;
     expect(lookup("192.0.2.77"), 0, "192.0.2.77");
     expect(lookup("2001:db8::77"), 0, "2001:db8::77");
     expect(lookup("[2001:db8::77]"), 0, "2001:db8::77");
@@ -180,7 +175,6 @@ static void test_numeric(void **state)
 
 static void test_cache(void **state)
 {
-    (void)state;
     expect(lookup("both.test"), 0, "192.0.2.1 192.0.2.2 2001:db8::1");
     assert_int_equal(dns.n_queries, 2);
     expect(lookup("BOTH.test"), 0, "192.0.2.1 192.0.2.2 2001:db8::1");
@@ -197,7 +191,6 @@ static void test_cache(void **state)
 
 static void test_expiry(void **state)
 {
-    (void)state;
     make(&(struct resolver_spec){.valid_ms = 30});
     expect(lookup("v6.test"), 0, "2001:db8::6");
     unsigned before = dns.n_queries;
@@ -209,7 +202,6 @@ static void test_expiry(void **state)
 /* Many that ask at once are one question. */
 static void test_joined(void **state)
 {
-    (void)state;
     struct answer a[20] = {0};
     for (size_t i = 0; i < ARRAY_LEN(a); i++)
         assert_non_null(resolver_lookup(resolver, "both.test", on_addrs, &a[i]));
@@ -222,7 +214,6 @@ static void test_joined(void **state)
 
 static void test_silence(void **state)
 {
-    (void)state;
     make(&(struct resolver_spec){.timeout_ms = 400});
     uint64_t before_ms = clock_ms();
     expect(lookup("silent.test"), -ERR_TIMEOUT, "");
@@ -234,7 +225,6 @@ static void test_silence(void **state)
 
 static void test_cancel(void **state)
 {
-    (void)state;
     struct answer never = {0}, also_never = {0}, a = {0};
     struct resolver_query *q = resolver_lookup(resolver, "both.test", on_addrs, &never);
     assert_non_null(resolver_lookup(resolver, "both.test", on_addrs, &a));
@@ -266,7 +256,6 @@ static void on_addrs_free(void *arg, int err, const struct addr *addrs, size_t n
 
 static void test_free_in_callback(void **state)
 {
-    (void)state;
     bool is_called = false;
     struct answer never = {0};
     assert_non_null(resolver_lookup(resolver, "both.test", on_addrs_free, &is_called));
@@ -280,7 +269,6 @@ static void test_free_in_callback(void **state)
 
 static void test_reverse(void **state)
 {
-    (void)state;
     expect(reverse("192.0.2.1"), 0, "both.test");
     expect(reverse("2001:db8::1"), 0, "both.test");
     expect(reverse("192.0.2.3"), -ERR_NOT_FOUND, ""); /* both.test is somewhere else */
@@ -295,7 +283,6 @@ static void test_reverse(void **state)
 
 static void test_reverse_cache(void **state)
 {
-    (void)state;
     expect(reverse("192.0.2.1"), 0, "both.test");
     unsigned before = dns.n_queries;
     expect(reverse("192.0.2.1"), 0, "both.test");
@@ -306,7 +293,6 @@ static void test_reverse_cache(void **state)
 
 static void test_reverse_unix(void **state)
 {
-    (void)state;
     struct answer a = {0};
     struct addr addr = {.family = AF_UNIX};
     assert_non_null(resolver_reverse(resolver, &addr, on_name, &a));
@@ -316,7 +302,6 @@ static void test_reverse_unix(void **state)
 
 static void test_bad_server(void **state)
 {
-    (void)state;
     const char *servers[] = {"name.example.org", NULL};
     struct resolver *r = NULL;
     assert_int_equal(resolver_new(loop, &(struct resolver_spec){.name_servers = servers}, &r),
@@ -327,7 +312,6 @@ static void test_bad_server(void **state)
 /* libevent says "no data" for a DNAME alone as for no record at all. */
 static void test_reverse_dname(void **state)
 {
-    (void)state;
     expect(reverse("192.0.2.11"), -ERR_NOT_FOUND, "");
 }
 
@@ -335,7 +319,6 @@ static void test_reverse_dname(void **state)
 
 static void test_letters(void **state)
 {
-    (void)state;
     expect(lookup(LONG_NAME), 0, "192.0.2.20");
     assert_int_equal(dns.n_mixed, 2); /* A and AAAA */
     make(&(struct resolver_spec){.is_case_kept = true});
@@ -348,7 +331,6 @@ static void test_letters(void **state)
 /* What is known is forgotten, what is open is asked again, of the new ones. */
 static void test_configure(void **state)
 {
-    (void)state;
     struct dns_case other;
     struct answer open = {0}, also_open = {0}, open_name = {0}, never = {0};
     struct addr addr;
@@ -389,7 +371,6 @@ static void test_configure(void **state)
 /* One for each specification; those that nobody wants and nobody waits for go. */
 static void test_set(void **state)
 {
-    (void)state;
     struct dns_case other;
     dns_case_start(&other, loop, other_rows, ARRAY_LEN(other_rows));
     const char *one[] = {dns.text, NULL}, *two[] = {other.text, NULL},
@@ -469,7 +450,6 @@ static void write_file(const char *path, const char *text)
 
 static void test_hosts(void **state)
 {
-    (void)state;
     char folder[] = "/tmp/mailproxy-hosts-XXXXXX", path[64];
     struct resolver_hosts *h;
     assert_non_null(mkdtemp(folder));

@@ -37,7 +37,6 @@ static size_t find(struct resolver_hosts *h, uint64_t now_ms, const char *name)
 
 static void test_changes(void **state)
 {
-    (void)state;
     struct resolver_hosts *h;
     snprintf(path, sizeof(path), "/tmp/hosts-%d", (int)getpid());
     write_file("192.0.2.1 one.test # a comment\n192.0.2.2 two.test One.test\n");
@@ -55,7 +54,6 @@ static void test_changes(void **state)
 
 static void test_shortage(void **state)
 {
-    (void)state;
     struct resolver_hosts *h;
     struct rlimit all, none;
     assert_int_equal(getrlimit(RLIMIT_NOFILE, &all), 0);

@@ -56,7 +56,6 @@ static int setup_all(void **state)
 
 static int teardown_all(void **state)
 {
-    (void)state;
     struct tls_case_cert *all[] = {&ca,      &other_ca, &ec,   &rsa,      &second,
                                    &expired, &ip_only,  &user, &bad_user, &stranger};
     for (size_t i = 0; i < ARRAY_LEN(all); i++)
@@ -81,7 +80,6 @@ static void connect_ends(void)
 
 static int setup(void **state)
 {
-    (void)state;
     if (loop_new(NULL, &loop) != 0)
         return -1;
     end_init(&client, loop);
@@ -94,7 +92,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     end_fini(&client);
     end_fini(&server);
     tls_client_unref(client_tls);
@@ -165,7 +162,6 @@ static void talk(void)
 
 static void test_talk(void **state)
 {
-    (void)state;
     struct tls_info info;
     make_both(&ec);
     secure_well("mail.example.org");
@@ -187,7 +183,6 @@ static void test_talk(void **state)
 
 static void test_early_words(void **state)
 {
-    (void)state;
     make_both(&ec);
     assert_int_equal(conn_secure_server(&server.conn, server_tls, NULL), 0);
     assert_int_equal(conn_secure_client(&client.conn, client_tls, "mail.example.org"), 0);
@@ -202,7 +197,6 @@ static void test_early_words(void **state)
 
 static void test_big_and_half_close(void **state)
 {
-    (void)state;
     uint64_t sum;
     AUTO_FREE char *noise = end_noise(BIG, &sum);
     make_both(&ec);
@@ -228,7 +222,6 @@ static void test_big_and_half_close(void **state)
 /* Bytes that are decrypted already are told of, though the socket has none. */
 static void test_small_reads(void **state)
 {
-    (void)state;
     make_both(&ec);
     secure_well("mail.example.org");
     server.read_max = 1;
@@ -243,7 +236,6 @@ static void test_small_reads(void **state)
 
 static void test_channel_binding(void **state)
 {
-    (void)state;
     static const struct {
         const char *priority, *name;
     } cases[] = {{NULL, "tls-exporter"}, {"NORMAL:-VERS-ALL:+VERS-TLS1.2", "tls-unique"}};
@@ -284,7 +276,6 @@ static void refused(const struct tls_case_cert *cert, const char *ca_file, const
 
 static void test_wrong_server(void **state)
 {
-    (void)state;
     refused(&ec, ca.crt_file, "other.example.org", -ERR_TLS_NAME, "hostname mismatch");
     refused(&ec, ca.crt_file, "127.0.0.1", -ERR_TLS_NAME, "hostname mismatch");
     refused(&ec, other_ca.crt_file, "mail.example.org", -ERR_TLS_VERIFY,
@@ -296,7 +287,6 @@ static void test_wrong_server(void **state)
 
 static void test_ip_and_unverified(void **state)
 {
-    (void)state;
     struct tls_info info;
     make_both(&ip_only);
     secure_well("127.0.0.1");
@@ -331,7 +321,6 @@ static void expect_key(const char *host, const char *priority, const struct tls_
 
 static void test_choice_of_certificate(void **state)
 {
-    (void)state;
     static const char only_rsa[] = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+ECDHE-RSA";
     static const char only_rsa_13[] =
         "NORMAL:-VERS-ALL:+VERS-TLS1.3:-SIGN-ALL:+SIGN-RSA-PSS-RSAE-SHA256";
@@ -357,7 +346,6 @@ static void test_choice_of_certificate(void **state)
 
 static void test_alpn(void **state)
 {
-    (void)state;
     static const struct {
         const char *client, *server;
         bool is_good;
@@ -399,7 +387,6 @@ static bool resumed(void)
 
 static void test_resumption(void **state)
 {
-    (void)state;
     static const char *const versions[] = {NULL, "NORMAL:-VERS-ALL:+VERS-TLS1.2"};
     const struct tls_cert_spec certs[] = {{.cert_file = ec.crt_file, .key_file = ec.key_file}};
     struct tls_server_spec spec = {.certs = certs, .n_certs = 1, .has_tickets = true};
@@ -429,7 +416,6 @@ static void test_resumption(void **state)
 
 static void test_session_timeout(void **state)
 {
-    (void)state;
     static const char *const versions[] = {NULL, "NORMAL:-VERS-ALL:+VERS-TLS1.2"};
     const struct tls_cert_spec certs[] = {{.cert_file = ec.crt_file, .key_file = ec.key_file}};
     make_server(&(struct tls_server_spec){
@@ -456,7 +442,6 @@ static void write_secret(const char *path, const unsigned char *secret, size_t n
  */
 static void test_ticket_key_file(void **state)
 {
-    (void)state;
     char path[128];
     static unsigned char secret[48] = "a secret that two proxies share";
     const struct tls_cert_spec certs[] = {{.cert_file = ec.crt_file, .key_file = ec.key_file}};
@@ -487,7 +472,6 @@ static void test_ticket_key_file(void **state)
  * before it. */
 static void test_shared_tickets(void **state)
 {
-    (void)state;
     char path[128];
     static unsigned char of_file[48] = "a secret that is in a file";
     uint8_t secret[TLS_TICKETS_BYTES] = "a secret that two servers share", copy[sizeof(secret)];
@@ -552,7 +536,6 @@ static void expect_verdict(enum tls_client_auth mode, const char *crl,
 
 static void test_client_certificates(void **state)
 {
-    (void)state;
     static const char untrusted[] = "unable to get local issuer certificate";
     char crl[128];
     tls_case_revoke(crl, &ca, &bad_user);
@@ -572,7 +555,6 @@ static void test_client_certificates(void **state)
 
 static void test_peer_certificate(void **state)
 {
-    (void)state;
     struct tls_peer_cert seen = {0};
     expect_verdict(TLS_CLIENT_AUTH_OPTIONAL, NULL, &user, TLS_VERIFY_SUCCESS, "");
     assert_int_equal(conn_peer_cert(&server.conn, &seen), 0);
@@ -597,7 +579,6 @@ static void test_peer_certificate(void **state)
 /* What the owner read in clear stays apart from what comes within TLS: dropping it is enough. */
 static void test_starttls(void **state)
 {
-    (void)state;
     make_both(&ec);
     end_say(&client, "a STARTTLS\r\nb injected\r\n");
     end_wait(&server, "a STARTTLS\r\nb injected\r\n");
@@ -612,7 +593,6 @@ static void test_starttls(void **state)
 /* Bytes in clear that nobody read are no handshake. */
 static void test_unread_injection(void **state)
 {
-    (void)state;
     make_both(&ec);
     conn_want_read(&server.conn, false);
     end_say(&client, "b LOGIN mallory x\r\n");
@@ -631,7 +611,6 @@ static bool server_secured(void *arg)
 
 static void test_peer_goes(void **state)
 {
-    (void)state;
     make_both(&ec);
     assert_int_equal(conn_secure_server(&server.conn, server_tls, NULL), 0);
     end_say(&client, "\x16\x03\x01"); /* the start of a record */
@@ -644,7 +623,6 @@ static void test_peer_goes(void **state)
 
 static void test_close_in_secured(void **state)
 {
-    (void)state;
     make_both(&ec);
     server.is_closing = true;
     assert_int_equal(conn_secure_server(&server.conn, server_tls, NULL), 0);
@@ -656,7 +634,6 @@ static void test_close_in_secured(void **state)
 /* No two that share nothing. */
 static void test_nothing_shared(void **state)
 {
-    (void)state;
     make_both(&ec);
     make_client(&(struct tls_client_spec){.priority = "NORMAL:-VERS-ALL:+VERS-TLS1.1:%COMPAT"});
     secure("mail.example.org", NULL);
@@ -681,7 +658,6 @@ static void refused_spec(const struct tls_server_spec *spec, int err, const char
 
 static void test_loading(void **state)
 {
-    (void)state;
     char path[128];
     struct tls_cert_spec cert = {.cert_file = ec.crt_file, .key_file = ec.key_file};
     struct tls_server_spec spec = {.certs = &cert};
@@ -732,7 +708,6 @@ static void test_loading(void **state)
 
 static void test_ends(void **state)
 {
-    (void)state;
     struct tls_case_spec later_spec = {.file = "later", .cn = "later", .ends_s = 20 * 86400};
     struct tls_case_spec sooner_spec = {.file = "sooner", .cn = "sooner", .ends_s = 5 * 86400};
     struct tls_case_cert later = tls_case_make(&later_spec), sooner = tls_case_make(&sooner_spec);

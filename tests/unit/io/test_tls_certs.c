@@ -41,7 +41,6 @@ static int make(void **state)
 {
     struct cert c;
     char bytes[8192];
-    (void)state;
     cert_make(&c, "n000.test", NULL, 30);
     FILE *f = fopen(c.path, "r");
     assert_non_null(f);
@@ -57,7 +56,6 @@ static int make(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     tls_certs_free(certs);
     free(text);
     return 0;
@@ -113,7 +111,6 @@ static void load(unsigned i, uint64_t version)
 /* Several that want the same share one load; a name that there is not costs nothing. */
 static void test_once(void **state)
 {
-    (void)state;
     assert_int_equal(pick(99, 1000), -ERR_NOT_FOUND);
     assert_int_equal(pick(4, 1000), -ERR_AGAIN);
     assert_int_equal(pick(4, 1000), -ERR_AGAIN);
@@ -138,7 +135,6 @@ static void test_once(void **state)
 /* The longest unused goes; what is asked for meanwhile stays. */
 static void test_evict(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < MAX; i++)
         load(i, 1);
     assert_int_equal(pick(0, 1000), 0);
@@ -166,7 +162,6 @@ static void test_evict(void **state)
  * in time goes. */
 static void test_room(void **state)
 {
-    (void)state;
     configure(10, 1, 1);
     for (unsigned i = 0; i < 10; i++)
         assert_int_equal(pick(i, 1000), -ERR_AGAIN);
@@ -192,7 +187,6 @@ static void test_room(void **state)
 /* What cannot be used is not read again before its files change; who waits too long does not. */
 static void test_refused(void **state)
 {
-    (void)state;
     assert_int_equal(pick(1, 1000), -ERR_AGAIN);
     assert_int_equal(next(1000), 1);
     assert_int_equal(pick_late(1, 1000, true), -ERR_NOT_FOUND);
@@ -219,7 +213,6 @@ static void test_refused(void **state)
 /* The one before is used until a good one is there, and as long as there is none. */
 static void test_renewed(void **state)
 {
-    (void)state;
     load(1, 1);
     configure(10, 2, MAX);
     assert_int_equal(pick(1, 1000), -ERR_AGAIN);
@@ -242,7 +235,6 @@ static void test_renewed(void **state)
 /* An answer that never comes; a name that went while it was wanted. */
 static void test_lost(void **state)
 {
-    (void)state;
     assert_int_equal(pick(1, 1000), -ERR_AGAIN);
     assert_int_equal(next(1000), 1);
     assert_int_equal(pick(1, 1000 + TLS_CERTS_LOST_MS - 1), -ERR_AGAIN);
@@ -258,7 +250,6 @@ static void test_lost(void **state)
 /* So many and no more are under way; the others get their turn. */
 static void test_crowd(void **state)
 {
-    (void)state;
     configure(999, 1, MAX);
     for (unsigned i = 0; i < 999; i++)
         assert_int_equal(pick(i, 1000), -ERR_AGAIN);

@@ -23,7 +23,6 @@
 
 static void test_names(void **state)
 {
-    (void)state;
     static const struct {
         const char *name;
         bool is_good;
@@ -99,7 +98,6 @@ static void on_left_out(void *arg, const char *file, const char *why)
  * another version of its certificate, and of no other. */
 static void test_folder(void **state)
 {
-    (void)state;
     static const char *const files[] = {
         "both.test.pem",   "pair.test.crt",  "pair.test.key",  "*.star.test.pem", "_.wild.test.crt",
         "_.wild.test.key", "half.test.crt",  "lost.test.key",  "Upper.test.pem",  "README",
@@ -167,7 +165,6 @@ static void test_folder(void **state)
 
 static void test_look_up(void **state)
 {
-    (void)state;
     static const struct {
         const char *asked, *found;
     } rows[] = {
@@ -214,7 +211,6 @@ static void test_look_up(void **state)
 /* What is no listing is refused whole. */
 static void test_no_listing(void **state)
 {
-    (void)state;
     static const char *const bad[] = {
         "b.test" V "a.test" V,          /* not sorted */
         "a.test" V "a.test" V,          /* twice */
@@ -263,7 +259,6 @@ static size_t make_hello(const char *name, const char *priority, char *out, size
 /* Whole, and at every point before its end; in records of any size. */
 static void test_hello(void **state)
 {
-    (void)state;
     static const char *const priorities[] = {"NORMAL:-VERS-ALL:+VERS-TLS1.2", "NORMAL"};
     for (size_t k = 0; k < ARRAY_LEN(priorities); k++) {
         char hello[4096], name[TLS_HELLO_NAME_MAX];
@@ -297,7 +292,6 @@ static void test_hello(void **state)
 /* Every byte changed in every way: it ends, and what it gives is a text. */
 static void test_bad_hello(void **state)
 {
-    (void)state;
     char hello[4096], name[TLS_HELLO_NAME_MAX];
     size_t n = make_hello("mail.example.org", "NORMAL", hello, sizeof(hello));
     for (size_t i = 0; i < n; i++) {

@@ -43,7 +43,6 @@ static int setup_all(void **state)
 
 static int teardown_all(void **state)
 {
-    (void)state;
     tls_case_cert_fini(&ca);
     for (size_t i = 0; i < N_KEYS; i++)
         tls_case_cert_fini(&certs[i]);
@@ -121,7 +120,6 @@ static void sign_case(size_t i, size_t a)
 
 static void test_signatures(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < RSA_PSS; i++)
         for (size_t a = 0; a < ARRAY_LEN(algorithms); a++)
             sign_case(i, a);
@@ -129,7 +127,6 @@ static void test_signatures(void **state)
 
 static void test_raw_rsa(void **state)
 {
-    (void)state;
     static const char too_long[256] = "x";
     struct tls_key *key;
     unsigned char out[TLS_SIGNATURE_MAX];
@@ -148,7 +145,6 @@ static void test_raw_rsa(void **state)
 
 static void test_kinds_left_to_gnutls(void **state)
 {
-    (void)state;
     struct tls_key *key = NULL;
     assert_int_equal(tls_key_new(certs[RSA_PSS].key, &key), -ERR_UNSUPPORTED);
     assert_null(key);
@@ -212,7 +208,6 @@ static void shake(struct tls_server *server_tls, const char *priority, struct tl
 
 static void test_handshakes(void **state)
 {
-    (void)state;
     static const struct {
         int key;
         const char *version, *sign; /* NULL = whatever both prefer */
@@ -261,7 +256,6 @@ static void test_handshakes(void **state)
 /* The client sends its secret encrypted for the certificate: GnuTLS keeps such a key. */
 static void test_rsa_key_exchange(void **state)
 {
-    (void)state;
     static const char only_rsa[] = "NORMAL:-VERS-ALL:+VERS-TLS1.2:-KX-ALL:+RSA";
     struct tls_info info;
     struct tls_server *t = server_with(&certs[RSA_2048], "NORMAL:+RSA");
@@ -272,7 +266,6 @@ static void test_rsa_key_exchange(void **state)
 
 static void test_wrong_key(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < N_KEYS; i++) {
         struct tls_server *t = NULL;
         char *error = NULL;

@@ -143,7 +143,6 @@ static void handshake_without_memory(void)
 
 static void test_numbers(void **state)
 {
-    (void)state;
     if (!IS_LIMITED)
         skip();
     assert_int_equal(in_child(numbers_without_memory), 0);
@@ -152,7 +151,6 @@ static void test_numbers(void **state)
 
 static void test_signing(void **state)
 {
-    (void)state;
     if (!IS_LIMITED)
         skip();
     assert_int_equal(gnutls_x509_privkey_init(&rsa_key), 0);
@@ -163,7 +161,6 @@ static void test_signing(void **state)
 
 static void test_handshake(void **state)
 {
-    (void)state;
     if (!IS_LIMITED)
         skip();
     assert_int_equal(in_child(handshake_without_memory), 0);

@@ -30,7 +30,6 @@ static bool connect_addr(struct fixture *f, const struct addr *a)
 static void test_flood(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     limits_fini(&f.limits);
     limits_init(&f.limits, 1, 1000, f.now.ms);
@@ -68,7 +67,6 @@ static size_t heap_bytes(void)
 static void test_million(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 5;
     f.config.login_rate_per_minute = 10;
@@ -93,7 +91,6 @@ static void test_million(void **state)
 static void test_session_is_small(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     size_t before = heap_bytes();
     for (uint32_t i = 0; i < 100000; i++) {
@@ -110,7 +107,6 @@ static void test_past_ends(void **state)
 {
     struct fixture f;
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 5;
     connect_from(&f, "192.0.2.1");
@@ -131,7 +127,6 @@ static void test_flood_keeps_sessions(void **state)
 {
     struct fixture f;
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     begin(&f);
     limits_fini(&f.limits);
     limits_init(&f.limits, 1, 10, f.now.ms);
@@ -152,7 +147,6 @@ static void test_flood_keeps_sessions(void **state)
 static void test_flood_of_bans(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.limits.bans.max_automatic = 500;
     f.config.failures_before_ban = 1;
@@ -174,7 +168,6 @@ static void test_walk(void **state)
     struct fixture f;
     struct safe_iter w;
     const char *const from[] = {"192.0.2.1", "192.0.2.2", "192.0.2.3"};
-    (void)state;
     begin(&f);
     for (size_t i = 0; i < ARRAY_LEN(from); i++)
         connect_from(&f, from[i]);
@@ -273,7 +266,6 @@ static void test_crowd(void **state)
 {
     static struct crowd c;
     pthread_t thread;
-    (void)state;
     begin(&c.f);
     limits_fini(&c.f.limits);
     limits_init(&c.f.limits, LIMITS_STRIPES, LIMITS_IDLE_MAX, c.f.now.ms);
@@ -296,7 +288,6 @@ static void test_crowd(void **state)
 static void test_stripes_share(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     limits_fini(&f.limits);
     limits_init(&f.limits, LIMITS_STRIPES, 1600, f.now.ms);

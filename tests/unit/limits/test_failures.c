@@ -9,7 +9,6 @@ static void test_delay_grows(void **state)
 {
     static const uint64_t delays[] = {2000, 2000, 2000, 4000, 8000, 15000, 15000};
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.failures_before_delay = 3;
     for (size_t i = 0; i < ARRAY_LEN(delays); i++)
@@ -29,7 +28,6 @@ static void test_ban(void **state)
 {
     struct fixture f;
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 3;
     connect_from(&f, "192.0.2.1");
@@ -56,7 +54,6 @@ static void test_repeats_count_once(void **state)
 {
     struct fixture f;
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 20;
     for (int i = 0; i < 100; i++)
@@ -81,7 +78,6 @@ static void test_many_repeats_count_once(void **state)
 {
     struct fixture f;
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 300;
     for (uint32_t round = 0; round < 9; round++)
@@ -118,7 +114,6 @@ static void test_spraying(void **state)
 {
     struct fixture f;
     unsigned n = 0;
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 5;
     f.config.users_before_ban = 20;
@@ -147,7 +142,6 @@ static void test_spraying(void **state)
 static void test_shared_address(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 100;
     f.config.users_before_ban = 50;
@@ -170,7 +164,6 @@ static void test_guessing(void **state)
     struct fixture f;
     unsigned news = 0;
     char ip[32];
-    (void)state;
     begin(&f);
     f.config.passwords_before_delay = 10;
     f.config.spray_window_ms = 86400000;
@@ -202,7 +195,6 @@ static void test_guessing(void **state)
 static void test_flood_of_names(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.passwords_before_delay = 10;
     f.config.spray_window_ms = 86400000;
@@ -222,7 +214,6 @@ static void test_ban_due(void **state)
     struct limit_failure r;
     struct rule *made;
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 2;
     assert_int_equal(connect_from(&f, "192.0.2.1"), LIMIT_NONE);
@@ -248,7 +239,6 @@ static void test_ban_due(void **state)
 static void test_window(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 3;
     assert_null(fail_from(&f, "192.0.2.1", 0).ban);
@@ -264,7 +254,6 @@ static void test_window(void **state)
 static void test_off(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     for (int i = 0; i < 1000; i++) {
         struct failed r = fail_from(&f, "192.0.2.1", 0);
@@ -279,7 +268,6 @@ static void test_forget(void **state)
 {
     struct fixture f;
     struct limit_target s;
-    (void)state;
     begin(&f);
     f.config.failures_before_ban = 3;
     (void)fail_from(&f, "2001:db8::1", 0);
@@ -298,7 +286,6 @@ static void test_override_of_failures(void **state)
     struct fixture f;
     struct rule *r;
     struct addr_net trusted;
-    (void)state;
     begin(&f);
     f.config.failures_before_delay = 1;
     f.config.failures_before_ban = 2;
@@ -330,7 +317,6 @@ static void test_news(void **state)
 {
     struct fixture f;
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     begin(&f);
     set_ban(&f, "192.0.2.1", "go away");
     struct limit_verdict v;

@@ -34,7 +34,6 @@ static void test_taken_over(void **state)
 {
     struct fixture f;
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     start(&f);
     (void)fail_from(&f, "192.0.2.1", 0);
     assert_int_equal(take(&f, "192.0.2.1", 60000), 0);
@@ -56,7 +55,6 @@ static void test_taken_over(void **state)
 static void test_the_later_end_holds(void **state)
 {
     struct fixture f;
-    (void)state;
     start(&f);
     assert_int_equal(take(&f, "192.0.2.1", 60000), 0);
     assert_int_equal(take(&f, "192.0.2.1", 60000), -ERR_EXISTS);
@@ -83,7 +81,6 @@ static void test_not_taken(void **state)
     static const char *const others[] = {"192.0.2.0/24", "2001:db8::/32", "2001:db8::1",
                                          "alice@example.org", "0.0.0.0/0"};
     struct fixture f;
-    (void)state;
     start(&f);
     for (size_t i = 0; i < ARRAY_LEN(others); i++)
         assert_int_equal(take(&f, others[i], 60000), -ERR_INVAL);
@@ -110,7 +107,6 @@ static void test_not_taken(void **state)
 static void test_lifted(void **state)
 {
     struct fixture f;
-    (void)state;
     start(&f);
     uint64_t first_ms = f.now.wall_ms;
     assert_int_equal(take(&f, "192.0.2.1", 60000), 0);

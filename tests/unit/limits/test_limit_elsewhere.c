@@ -53,7 +53,6 @@ static void others_have_nothing(struct fixture *f, struct limit_others *o)
 static void test_who_is_near(void **state)
 {
     struct fixture f;
-    (void)state;
     start(&f);
     connect_from(&f, "192.0.2.1");
     (void)fail_from(&f, "192.0.2.1", 0);
@@ -93,7 +92,6 @@ static void test_who_never_is(void **state)
 {
     struct fixture f;
     struct addr_net net;
-    (void)state;
     start(&f);
     assert_int_equal(addr_net_parse(STR("192.0.2.0/24"), &net), 0);
     f.config.trusted = (struct config_nets){.v = &net, .n = 1};
@@ -123,7 +121,6 @@ static void test_sessions_of_others_count(void **state)
 {
     struct fixture f;
     struct limit_others o = {0};
-    (void)state;
     start(&f);
     others_have(&f, &o, LIMIT_SHARE_ADDRESS, "192.0.2.1", 11, 0);
     assert_int_equal(connect_from(&f, "192.0.2.1"), LIMIT_NONE);
@@ -150,7 +147,6 @@ static void test_failures_of_others_count(void **state)
 {
     struct fixture f;
     struct limit_others o = {0};
-    (void)state;
     start(&f);
     f.config.failures_before_delay = 7;
     others_have(&f, &o, LIMIT_SHARE_ADDRESS, "192.0.2.1", 0, 6);
@@ -168,7 +164,6 @@ static void test_nothing_stays(void **state)
 {
     struct fixture f;
     struct limit_others o = {0};
-    (void)state;
     start(&f);
     for (int i = 0; i < 100; i++) {
         char name[32];
@@ -201,7 +196,6 @@ static void test_bounds(void **state)
                         .config = {.failure_window_ms = 600000, .failures_before_ban = 9}};
     struct limit_others o = {0};
     char name[32];
-    (void)state;
     limits_init(&f.limits, 1, 4, f.now.ms);
     limits_set_nodes(&f.limits, 3, true);
     others_have(&f, &o, LIMIT_SHARE_ADDRESS, "203.0.113.1", 0, 8);
@@ -237,7 +231,6 @@ static void test_scan(void **state)
     struct fixture f;
     struct limit_scan scan = {0};
     char name[32];
-    (void)state;
     start(&f);
     limits_set_nodes(&f.limits, 0, false);
     for (int i = 0; i < 2500; i++) {
@@ -316,7 +309,6 @@ static void test_spraying(void **state)
     struct fixture one, two;
     struct limit_others of_one = {0}, of_two = {0};
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     start_spray(&one);
     start_spray(&two);
     (void)spray(&one, 0, 1);
@@ -350,7 +342,6 @@ static void test_who_logged_in_elsewhere(void **state)
     struct fixture one, two;
     struct limit_others of_one = {0};
     const struct addr a = addr("192.0.2.1");
-    (void)state;
     start_spray(&one);
     start_spray(&two);
     (void)spray(&one, 0, 2);
@@ -372,7 +363,6 @@ static void test_guesses(void **state)
     struct fixture one, two;
     struct limit_others of_one = {0};
     const struct addr a = addr("192.0.2.1"), b = addr("198.51.100.1");
-    (void)state;
     start_spray(&one);
     start_spray(&two);
     one.config.users_before_ban = two.config.users_before_ban = 0;
@@ -412,7 +402,6 @@ static void test_bytes(void **state)
                                     .failures = 7};
     struct limit_part back, longest = {.kind = LIMIT_SHARE_ADDRESS};
     AUTO_BUF b = BUF_INIT;
-    (void)state;
     memset(longest.name, 'x', sizeof(longest.name) - 1);
     assert_int_equal(limit_part_put(&b, &part), 0);
     assert_int_equal(limit_part_put(&b, &longest), 0);

@@ -68,7 +68,6 @@ static enum limit_kind log_in(struct fixture *f, const char *from, const char *u
 static void test_counts_of_both(void **state)
 {
     struct pair p;
-    (void)state;
     pair_begin(&p, LIMITS_STRIPES);
     p.new.config.sessions_per_user = 3;
     p.new.config.sessions_per_ip = 3;
@@ -112,7 +111,6 @@ static void test_counts_of_both(void **state)
 static void test_engine_gone(void **state)
 {
     struct pair p;
-    (void)state;
     pair_begin(&p, 1);
     assert_int_equal(connect_from(&p.old, "192.0.2.1"), LIMIT_NONE);
     assert_int_equal(log_in(&p.old, "192.0.2.1", "anna"), LIMIT_NONE);
@@ -133,7 +131,6 @@ static void test_steps(void **state)
     char name[32];
     size_t n, told = 0, steps = 0;
     enum { USERS = 40000 };
-    (void)state;
     pair_begin(&p, LIMITS_STRIPES);
     for (int i = 0; i < USERS; i++) {
         (void)snprintf(name, sizeof(name), "user%d", i);
@@ -163,7 +160,6 @@ static void test_nonsense(void **state)
 {
     struct pair p;
     char longer[300];
-    (void)state;
     pair_begin(&p, 1);
     memset(longer, 'x', sizeof(longer) - 1);
     longer[sizeof(longer) - 1] = '\0';

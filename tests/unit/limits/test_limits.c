@@ -7,7 +7,6 @@
 static void test_sessions_per_address(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.sessions_per_ip = 2;
     assert_int_equal(connect_from(&f, "192.0.2.1"), LIMIT_NONE);
@@ -28,7 +27,6 @@ static void test_sessions_per_address(void **state)
 static void test_v6_by_64(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.sessions_per_ip = 1;
     assert_int_equal(connect_from(&f, "2001:db8:0:1::1"), LIMIT_NONE);
@@ -43,7 +41,6 @@ static void test_trusted(void **state)
 {
     struct fixture f;
     struct addr_net net;
-    (void)state;
     begin(&f);
     assert_int_equal(addr_net_parse(STR("10.0.0.0/8"), &net), 0);
     f.config = (struct config_limits){.sessions_per_ip = 1,
@@ -68,7 +65,6 @@ static void test_trusted(void **state)
 static void test_sessions_per_user(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.sessions_per_user = 2;
     assert_int_equal(login(&f, "192.0.2.1", "alice", 0), LIMIT_NONE);
@@ -93,7 +89,6 @@ static void test_sessions_per_user(void **state)
 static void test_overrides(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.sessions_per_ip = 1;
     f.config.sessions_per_user = 1;
@@ -117,7 +112,6 @@ static void test_overrides(void **state)
 static void test_rate(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f);
     f.config.login_rate_per_minute = 6;
     for (int i = 0; i < 6; i++)

@@ -52,7 +52,6 @@ static const struct {
 
 static void test_subjects(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(subjects); i++) {
         struct limit_target s, back;
         char text[LIMIT_TARGET_TEXT_MAX];
@@ -76,7 +75,6 @@ static void test_subject_of_addr(void **state)
     static const char *const rows[][2] = {{"192.0.2.7", "192.0.2.7"},
                                           {"2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"},
                                           {"::1", "::/64"}};
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct addr a;
         struct limit_target s;
@@ -151,7 +149,6 @@ static const char *match(const struct fixture *f, const char *text)
 static void test_narrowest(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f, 10);
     put(&f, "10.0.0.0/8", 0, false);
     put(&f, "10.1.0.0/16", 0, false);
@@ -177,7 +174,6 @@ static void test_narrowest(void **state)
 static void test_users(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f, 10);
     assert_null(rules_match_user(&f.rules, "alice"));
     struct rule *r = put(&f, "Alice", 0, false);
@@ -195,7 +191,6 @@ static void test_users(void **state)
 static void test_ends(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f, 10);
     put(&f, "10.0.0.1", 1000, true);
     put(&f, "10.0.0.2", 3600000, false);
@@ -216,7 +211,6 @@ static void test_ends(void **state)
 static void test_clock_set_back(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f, 10);
     put(&f, "10.0.0.1", 1000, true);
     f.now.wall_ms -= 60000;
@@ -231,7 +225,6 @@ static void test_clock_set_back(void **state)
 static void test_replaced(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f, 10);
     put(&f, "10.0.0.1", 1000, true)->hits = 7;
     struct rule *r = put(&f, "10.0.0.1", 0, false);
@@ -248,7 +241,6 @@ static void test_replaced(void **state)
 static void test_cap(void **state)
 {
     struct fixture f;
-    (void)state;
     begin(&f, 2);
     put(&f, "10.9.9.9", 0, false);
     put(&f, "10.0.0.1", 1000, true);

@@ -52,7 +52,6 @@ static void test_lists(void **state)
         {"AES128-SHA:-AES128-SHA:AES128-SHA", "AES128-SHA"},
         {"RC4:3DES:eNULL:NONSENSE", ""},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_BUF out = BUF_INIT;
         assert_int_equal(nginx_ciphers_list(str_of(cases[i].text), &out), 0);
@@ -103,7 +102,6 @@ static void test_priorities(void **state)
          NULL,
          "GnuTLS has none of the cipher suites of ssl_ciphers"},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_BUF priority = BUF_INIT;
         AUTO_BUF why = BUF_INIT;

@@ -278,7 +278,6 @@ static const struct row_case {
 
 static void test_rows(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const struct row_case *c = &cases[i];
         struct nginx_result r = {0};
@@ -340,7 +339,6 @@ static void test_bounds(void **state)
         {MAIL("listen 143 so_keepalive=::200;"), "keepalive_count = 127;",
          "listen: approximate: keepalive_count is at most 127"},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bounds); i++) {
         struct nginx_result r = {0};
         assert_int_equal(import(bounds[i].text, &r), 0);
@@ -371,7 +369,6 @@ static void on_row(void *arg, const char *name, const char *keys, const char *ve
 static void test_all_rows_have_a_case(void **state)
 {
     size_t n = 0;
-    (void)state;
     assert_int_equal(nginx_each_directive(on_row, &n), 0);
     assert_true(n > 50);
 }
@@ -416,7 +413,6 @@ static void test_inheritance(void **state)
         {"mail { auth_http a; server { listen 143; } server { listen 144; protocol imap; } }",
          "name = \"imap-2\";", NULL},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(trees); i++) {
         struct nginx_result r = {0};
         assert_int_equal(import(trees[i].text, &r), 0);
@@ -433,7 +429,6 @@ static void test_inheritance(void **state)
 static void test_resolvers(void **state)
 {
     struct nginx_result r = {0};
-    (void)state;
     assert_int_equal(import("mail { auth_http a;\nresolver ::1 valid=9s;\nresolver_timeout 9s;\n"
                             "server { listen 25; }\nserver { listen 587; resolver ::2; }\n"
                             "server { listen 465; resolver_timeout 8s; }\nserver { listen 143; } }",
@@ -515,7 +510,6 @@ static void test_errors(void **state)
          PATH ":1: auth_http: nginx speaks no https to auth servers"},
         {IMAP("proxy_protocol v3;"), PATH ":1: proxy_protocol: must be \"on\", \"v2\" or \"off\""},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(errors); i++) {
         struct nginx_result r = {0};
         int err = import(errors[i][0], &r);
@@ -532,7 +526,6 @@ static void test_many_addresses(void **state)
 {
     AUTO_BUF text = BUF_INIT;
     struct nginx_result r = {0};
-    (void)state;
     assert_int_equal(buf_append_c(&text, "mail { auth_http a; "), 0);
     for (int i = 0; i < 128; i++)
         assert_int_equal(buf_printf(&text,
@@ -557,7 +550,6 @@ static void test_many_addresses(void **state)
 static void test_long_sockets(void **state)
 {
     struct nginx_result r = {0};
-    (void)state;
     assert_int_equal(import(MAIL("protocol imap; listen unix:/" PATH_53 PATH_53 ";"), &r), 0);
     assert_non_null(strstr(buf_cstr(&r.conf), "\"unix:/" PATH_53 PATH_53 "\""));
     nginx_result_fini(&r);
@@ -569,7 +561,6 @@ static void test_long_sockets(void **state)
 /* Our file takes 64 auth servers. */
 static void test_many_auth_servers(void **state)
 {
-    (void)state;
     for (int n = 64; n <= 65; n++) {
         AUTO_BUF text = BUF_INIT;
         struct nginx_result r = {0};
@@ -591,7 +582,6 @@ static void test_many_auth_servers(void **state)
 static void test_unknown(void **state)
 {
     struct nginx_result r = {0};
-    (void)state;
     assert_int_equal(import("pid p; http { } " IMAP("limit_rate 1k; extra { a b; }"), &r), 0);
     const char *report = buf_cstr(&r.report);
     assert_non_null(strstr(report, "pid: passed over"));

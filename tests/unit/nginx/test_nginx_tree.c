@@ -60,7 +60,6 @@ static void test_words(void **state)
         {"a;\n\"b\n;", "1:a ; 2! a quote is not closed"},
         {"a \\", "1:a 1! it ends within a word"},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_BUF out = BUF_INIT;
         words_of(cases[i].text, &out);
@@ -71,7 +70,6 @@ static void test_words(void **state)
 static void test_long_words(void **state)
 {
     char text[NGINX_WORD_MAX + 3];
-    (void)state;
     memset(text, 'a', sizeof(text));
     text[NGINX_WORD_MAX] = ';';
     text[NGINX_WORD_MAX + 1] = '\0';
@@ -149,7 +147,6 @@ static void test_tree(void **state)
         {"=== /n/nginx.conf\ninclude nginx.conf;\n",
          "/n/nginx.conf:1: blocks and includes are deeper than 16"},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_BUF out = BUF_INIT;
         read_files(cases[i].files, &out);
@@ -162,7 +159,6 @@ static void test_many_files(void **state)
 {
     AUTO_BUF files = BUF_INIT;
     AUTO_BUF out = BUF_INIT;
-    (void)state;
     assert_int_equal(buf_append_c(&files, "=== /n/nginx.conf\ninclude 1; include 1;\n"), 0);
     for (int i = 1; i < 14; i++)
         assert_int_equal(
@@ -176,7 +172,6 @@ static void test_many_words(void **state)
 {
     AUTO_BUF files = BUF_INIT;
     AUTO_BUF out = BUF_INIT;
-    (void)state;
     assert_int_equal(buf_append_c(&files, "=== /n/nginx.conf\nhttp {"), 0);
     for (int i = 0; i < NGINX_WORDS_MAX; i++)
         assert_int_equal(buf_append_c(&files, "a;"), 0);

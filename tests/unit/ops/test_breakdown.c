@@ -30,7 +30,6 @@ static void check(const struct breakdown *b, const char *want)
 
 static void test_text(void **state)
 {
-    (void)state;
     struct breakdown b = {0};
     check(&b, "0 sessions would end");
     add(&b, "imap", NULL, "command", NULL);
@@ -51,7 +50,6 @@ static void test_text(void **state)
 
 static void test_many_backends(void **state)
 {
-    (void)state;
     struct breakdown b = {0};
     char name[100];
     for (int i = 0; i < 20; i++) {
@@ -74,7 +72,6 @@ static void test_many_backends(void **state)
 /* A name that does not fit, with room left. */
 static void test_long_name(void **state)
 {
-    (void)state;
     struct breakdown b = {0};
     char name[100];
     memset(name, 'x', sizeof(name) - 1);

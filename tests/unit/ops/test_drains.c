@@ -31,7 +31,6 @@ static void order(void)
 
 static int setup(void **state)
 {
-    (void)state;
     case_begin(&k);
     wishes = json_object();
     is_changed = true;
@@ -49,7 +48,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     case_finish(&k);
     json_decref(wishes);
     backend_unref(backend);
@@ -74,7 +72,6 @@ static void leaves(struct case_session *s)
 
 static void nothing_to_wait_for(void **state)
 {
-    (void)state;
     is_changed = false; /* it was drained before */
     order();
     assert_int_equal(k.n_answers, 1);
@@ -90,7 +87,6 @@ static bool is_asking_twice(struct plane *p)
 /* The backend counts relayed sessions only: who logs in at this moment is asked for. */
 static void logins_under_way_are_waited_for(void **state)
 {
-    (void)state;
     struct case_session *s = case_add(&k, 1, "anna", "backend-login", "main", "b1");
     (void)case_add(&k, 0, "bob", "backend-login", "main", "b11");
     (void)case_add(&k, 0, "carl", "backend-login", "other", "b1");
@@ -108,7 +104,6 @@ static void logins_under_way_are_waited_for(void **state)
 
 static void nobody_is_ended_without_an_order(void **state)
 {
-    (void)state;
     struct case_session *s = relayed(0, "anna", 5);
     order();
     case_run_ms(&k, 500);
@@ -135,7 +130,6 @@ static bool is_killing_twice(struct plane *p)
 /* At the deadline, the longest idle first, only those of exactly this backend that are relayed. */
 static void the_deadline_ends_the_idle_ones_first(void **state)
 {
-    (void)state;
     struct case_session *busy = relayed(0, "anna", 1), *idle = relayed(1, "bob", 900);
     (void)case_add(&k, 0, "carl", "relay", "main", "b11");
     (void)case_add(&k, 0, "dora", "auth", "main", "b1");
@@ -165,7 +159,6 @@ static void the_deadline_ends_the_idle_ones_first(void **state)
 /* Who is being ended is not told again. */
 static void the_ending_are_left_alone(void **state)
 {
-    (void)state;
     struct case_session *s = relayed(0, "anna", 1);
     s->is_stubborn = true;
     json_decref(wishes);
@@ -181,7 +174,6 @@ static void the_ending_are_left_alone(void **state)
 
 static void a_second_order_joins_the_first(void **state)
 {
-    (void)state;
     (void)relayed(0, "anna", 1);
     order();
     uint64_t id = case_op(&k)->id;
@@ -199,7 +191,6 @@ static void a_second_order_joins_the_first(void **state)
 
 static void another_state_ends_it(void **state)
 {
-    (void)state;
     (void)relayed(0, "anna", 1);
     order();
     drains_notice(&k.plane.object, backend);
@@ -213,7 +204,6 @@ static void another_state_ends_it(void **state)
 /* While a question is under way its answer ends the operation: nothing comes to freed memory. */
 static void cancelled_in_the_midst_of_a_question(void **state)
 {
-    (void)state;
     order(); /* no session: it asks at its first tick */
     k.is_silent[1] = true;
     while (!strstr(case_said(&k), "query"))
@@ -237,7 +227,6 @@ static void backend_remove(struct request *r)
 
 static void taken_out_when_it_is_empty(void **state)
 {
-    (void)state;
     k.functions[commands_index(commands_find_method("backend.remove"))] = backend_remove;
     struct case_session *s = relayed(0, "anna", 1);
     is_removed = true;
@@ -252,7 +241,6 @@ static void taken_out_when_it_is_empty(void **state)
 
 static void a_removal_that_fails_is_said(void **state)
 {
-    (void)state;
     k.functions[commands_index(commands_find_method("backend.remove"))] = backend_remove;
     case_log(&k, "refuse");
     is_removed = true;
@@ -265,7 +253,6 @@ static void a_removal_that_fails_is_said(void **state)
 /* What the operator may not have meant. */
 static void the_last_one_is_noted(void **state)
 {
-    (void)state;
     backend_set_admin(members[1].backend, BACKEND_DISABLED, clock_wall_ms(), NULL);
     (void)relayed(0, "anna", 1);
     order();
@@ -294,7 +281,6 @@ static void a_look_ends_nobody(void **state)
 {
     struct backend *const both[] = {backend, members[1].backend};
     const struct kill_spec look = {.is_dry = true, .done = on_looked};
-    (void)state;
     (void)relayed(0, "anna", 1);
     (void)case_add(&k, 1, "bob", "auth", "main", "b2");
     (void)case_add(&k, 0, "carl", "relay", "main", "b11");

@@ -13,7 +13,6 @@ static uint64_t told;
 
 static int setup(void **state)
 {
-    (void)state;
     case_begin(&k);
     n_done = n_told = 0;
     told = 0;
@@ -25,7 +24,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     case_finish(&k);
     kill_tally_unref(tally);
     return 0;
@@ -73,7 +71,6 @@ static void start(struct kill_spec *spec, const char *filter)
 
 static void found_told_and_waited_for(void **state)
 {
-    (void)state;
     struct case_session *slow = case_add(&k, 1, "anna", "relay", "main", "b1");
     (void)case_add(&k, 0, "anna", "relay", "main", "b2");
     (void)case_add(&k, 0, "bob", "relay", "main", "b1");
@@ -102,7 +99,6 @@ static void found_told_and_waited_for(void **state)
 /* Wildcards of the filter match more than the name that was meant. */
 static void a_name_is_no_pattern(void **state)
 {
-    (void)state;
     (void)case_add(&k, 0, "b*b", "relay", "main", "b1");
     (void)case_add(&k, 0, "bob", "relay", "main", "b1");
     struct filter *filter = NULL;
@@ -118,7 +114,6 @@ static void a_name_is_no_pattern(void **state)
 /* A backend is one of a pool: who has both is left out. */
 static void a_backend_is_one_of_a_pool(void **state)
 {
-    (void)state;
     (void)case_add(&k, 0, "anna", "relay", "main", "b1");
     (void)case_add(&k, 0, "anna", "relay", "main", "b2");
     (void)case_add(&k, 0, "anna", "relay", "other", "b1");
@@ -130,7 +125,6 @@ static void a_backend_is_one_of_a_pool(void **state)
 
 static void too_many_before_anything_is_done(void **state)
 {
-    (void)state;
     (void)case_add(&k, 0, "anna", "relay", "main", "b1");
     (void)case_add(&k, 1, "anna", "relay", "main", "b1");
     struct kill_spec spec = {.has_max = true, .max = 1};
@@ -154,7 +148,6 @@ static void too_many_before_anything_is_done(void **state)
 
 static void a_dry_run_only_looks(void **state)
 {
-    (void)state;
     (void)case_add(&k, 0, "anna", "relay", "main", "b1");
     struct kill_spec spec = {.is_dry = true, .has_rows = true};
     start(&spec, NULL);
@@ -168,7 +161,6 @@ static void a_dry_run_only_looks(void **state)
 
 static void the_longest_idle_of_all_workers(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 6; i++)
         case_add(&k, i % 2, "anna", "relay", "main", "b1")->idle = (i * 5) % 7;
     struct kill_spec spec = {.first_idle = 2}; /* idle: 0 5 3 1 6 4 */
@@ -180,7 +172,6 @@ static void the_longest_idle_of_all_workers(void **state)
 
 static void ids_need_no_search(void **state)
 {
-    (void)state;
     (void)case_add(&k, 1, "anna", "relay", "main", "b1");
     const uint64_t ids[] = {1001, 1099}, nobodys[] = {9001};
     struct kill_spec spec = {.ids = ids, .n_ids = 2};
@@ -196,7 +187,6 @@ static void ids_need_no_search(void **state)
 /* The end of the control plane answers whoever waits, once. */
 static void the_end_answers(void **state)
 {
-    (void)state;
     case_add(&k, 0, "anna", "relay", "main", "b1")->is_stubborn = true;
     struct kill_spec spec = {.kind = REPLY_KICKED};
     start(&spec, NULL);
@@ -216,7 +206,6 @@ static void the_end_answers(void **state)
 /* What was cut is named, and of many some. */
 static void cuts_are_named(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 7; i++)
         case_add(&k, 0, "anna", "relay", "main", "b1")->n_cut = 1;
     struct kill_spec spec = {.kind = REPLY_KICKED};
@@ -242,7 +231,6 @@ static void kill_all(struct request *r)
 
 static void what_a_request_says_holds(void **state)
 {
-    (void)state;
     (void)case_add(&k, 0, "anna", "relay", "main", "b1");
     case_ask(&k, "session.kill", kill_all,
              json_pack("{s:b, s:s, s:s}", "all", 1, "text", "good night", "grace", "5s"));

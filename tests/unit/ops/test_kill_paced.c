@@ -10,7 +10,6 @@ static struct backend *backend;
 
 static int setup(void **state)
 {
-    (void)state;
     case_begin(&k);
     assert_int_equal(backend_new("main", "b1", &backend), 0);
     return 0;
@@ -18,7 +17,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     case_finish(&k);
     backend_unref(backend);
     return 0;
@@ -40,7 +38,6 @@ static void ask(const char *member, json_int_t value)
 
 static void the_longest_idle_first_at_the_rate(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 5; i++)
         case_add(&k, 0, "anna", "relay", "main", "b1")->idle = (i * 3) % 5; /* 0 3 1 4 2 */
     uint64_t begun = clock_ms();
@@ -62,7 +59,6 @@ static void the_longest_idle_first_at_the_rate(void **state)
 
 static void more_than_meant(void **state)
 {
-    (void)state;
     (void)case_add(&k, 0, "anna", "relay", "main", "b1");
     ask("max", 0);
     assert_string_equal(case_error(&k), "E_TOO_MANY");
@@ -71,7 +67,6 @@ static void more_than_meant(void **state)
 
 static void nobody_matches(void **state)
 {
-    (void)state;
     ask("max", 9);
     assert_string_equal(case_error(&k), "E_NO_MATCH");
     assert_null(case_op(&k));
@@ -84,7 +79,6 @@ static bool is_killing(struct plane *p)
 
 static void cancelled_the_others_go_on(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 10; i++)
         (void)case_add(&k, 0, "anna", "relay", "main", "b1");
     ask("max", 10);
@@ -128,7 +122,6 @@ static void hold(uint64_t ms)
 
 static void released_by_itself(void **state)
 {
-    (void)state;
     uint64_t begun = clock_ms();
     hold(300);
     plane_run(&k.plane, case_is_op_over);
@@ -140,7 +133,6 @@ static void released_by_itself(void **state)
 /* The last order counts, in one operation. */
 static void prolonged(void **state)
 {
-    (void)state;
     hold(200);
     uint64_t id = case_op(&k)->id, begun = clock_ms();
     hold(900);
@@ -152,7 +144,6 @@ static void prolonged(void **state)
 
 static void another_state_ends_the_hold(void **state)
 {
-    (void)state;
     hold(300);
     timed_holds_notice(&k.plane.object, backend);
     assert_int_equal(case_op(&k)->state, OP_RUNNING);
@@ -166,7 +157,6 @@ static void another_state_ends_the_hold(void **state)
 /* The last order has no end: the operation is over, and nobody releases the backend. */
 static void held_without_an_end(void **state)
 {
-    (void)state;
     hold(300);
     case_ask(&k, "backend.hold", backend_hold, json_pack("{s:s}", "name", "b1"));
     assert_int_equal(k.n_answers, 2);

@@ -25,7 +25,6 @@ static const struct op_kind upgrade = {.name = OP_UPGRADE, .drop = on_drop};
 
 static int setup(void **state)
 {
-    (void)state;
     case_begin(&k);
     n_started = n_dropped = 0;
     return 0;
@@ -33,7 +32,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     case_finish(&k);
     return 0;
 }
@@ -59,7 +57,6 @@ static bool is_stored(struct plane *p)
 /* What a crash interrupts has to be known: the work begins when the store has it. */
 static void stored_before_it_starts(void **state)
 {
-    (void)state;
     struct op *op = begin(&kind, "main/b1");
     op_start(op);
     assert_int_equal(n_started, 0);
@@ -79,7 +76,6 @@ static void stored_before_it_starts(void **state)
 
 static void ended_before_the_store_had_it(void **state)
 {
-    (void)state;
     struct op *op = begin(&kind, "main/b1");
     op_start(op);
     op_end(op, OP_CANCELLED, "cancelled");
@@ -93,7 +89,6 @@ static void ended_before_the_store_had_it(void **state)
 
 static void numbers_go_on(void **state)
 {
-    (void)state;
     for (int i = 0; i < 3; i++) {
         struct op *op = begin(&kind, "t");
         op_start(op);
@@ -111,7 +106,6 @@ static void numbers_go_on(void **state)
 /* The engine that began it goes on beside the successor, and stores its end itself. */
 static void of_the_engine_before(void **state)
 {
-    (void)state;
     op_start(begin(&kind, "main/b1"));
     op_start(begin(&upgrade, "engine"));
     plane_run(&k.plane, is_stored);
@@ -127,7 +121,6 @@ static void of_the_engine_before(void **state)
 
 static void of_a_retired_engine(void **state)
 {
-    (void)state;
     ops_retire(k.plane.object.ops);
     struct op *op = begin(&kind, "main/b1");
     op_start(op);
@@ -140,7 +133,6 @@ static void of_a_retired_engine(void **state)
 
 static void found_while_it_runs(void **state)
 {
-    (void)state;
     struct control *c = &k.plane.object;
     struct op *op = begin(&kind, "main/b1");
     assert_ptr_equal(op_find(c, &kind, "main/b1"), op);
@@ -158,7 +150,6 @@ static void found_while_it_runs(void **state)
 /* Room for those that failed is theirs alone. */
 static void users_that_failed_find_room(void **state)
 {
-    (void)state;
     struct op *op = begin(&kind, "t");
     for (int i = 0; i < 10050; i++)
         op_note_user(op, json_pack("{s:s, s:s}", "user", "u", "state", "moved"));
@@ -171,7 +162,6 @@ static void users_that_failed_find_room(void **state)
  */
 static void users_outlive_the_engine(void **state)
 {
-    (void)state;
     struct op *op = begin(&kind, "t");
     for (int i = 0; i < 2500; i++)
         op_note_user(op, json_pack("{s:s, s:s}", "user", "u", "state", "moved"));
@@ -207,7 +197,6 @@ static void check_told(bool is_anew, size_t n, const char *first)
 /* An outcome is told once to the engine that serves: it does not change any more. */
 static void outcomes_are_told_once(void **state)
 {
-    (void)state;
     struct op *a = begin(&kind, "main/b1"), *b = begin(&kind, "main/b2");
     check_told(true, 2, "running");
     check_told(false, 2, "running");
@@ -225,7 +214,6 @@ static void outcomes_are_told_once(void **state)
 
 static void its_row(void **state)
 {
-    (void)state;
     struct op *op = begin(&kind, "main/b1");
     op->done = 3;
     op->total = 4;
@@ -247,7 +235,6 @@ static void its_row(void **state)
 /* A clock that goes back makes no time left of half a million years. */
 static void time_left(void **state)
 {
-    (void)state;
     const uint64_t now = clock_wall_ms();
     struct op op = {.done = 10, .started_ms = now - 60000};
     uint64_t left = op_time_left(&op, 20);

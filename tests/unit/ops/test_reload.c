@@ -76,7 +76,6 @@ static void make_snapshot(const char *text)
 static int setup(void **state)
 {
     AUTO_FREE char *error = NULL;
-    (void)state;
     case_begin(&k);
     make_snapshot(ONE LISTENER REST);
     file = confirmed = ONE LISTENER REST;
@@ -94,7 +93,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     struct control *c = &k.plane.object;
     configs_free(STEAL(c->configs));
     trouble_free(STEAL(c->trouble));
@@ -126,7 +124,6 @@ static bool is_at_rest(struct plane *p)
 
 static void published_and_kept(void **state)
 {
-    (void)state;
     file = TWO LISTENER REST;
     reloaded(NULL);
     assert_string_equal(case_said(&k), "publish:2 keep forget:*");
@@ -143,7 +140,6 @@ static void published_and_kept(void **state)
 
 static void an_error_changes_nothing(void **state)
 {
-    (void)state;
     const struct snapshot *before = current;
     file = "wrokers = 2;\n" LISTENER REST;
     reloaded(NULL);
@@ -156,7 +152,6 @@ static void an_error_changes_nothing(void **state)
 /* Whoever writes a file empties it first. */
 static void an_empty_file_is_hardly_meant(void **state)
 {
-    (void)state;
     file = ONE NOBODY;
     reloaded(NULL);
     assert_string_equal(case_said(&k), "drop");
@@ -173,7 +168,6 @@ static void confirm(void)
 
 static void kept_once_it_is_confirmed(void **state)
 {
-    (void)state;
     file = TWO LISTENER REST;
     reloaded("1h");
     assert_string_equal(case_said(&k), "publish:2 forget:*");
@@ -196,7 +190,6 @@ static bool is_back(struct plane *p)
 
 static void taken_back_when_it_is_not(void **state)
 {
-    (void)state;
     file = TWO LISTENER REST;
     reloaded("1s");
     assert_int_equal(current->config->workers, 2);
@@ -210,7 +203,6 @@ static void taken_back_when_it_is_not(void **state)
 /* A file that cannot be loaded leaves the wait for the confirmation as it is. */
 static void a_failure_confirms_nothing(void **state)
 {
-    (void)state;
     file = TWO LISTENER REST;
     reloaded("1h");
     file = "nonsense";
@@ -231,7 +223,6 @@ static bool are_both_answered(struct plane *p)
 /* One after another: each sees what the one before it published. */
 static void two_at_once(void **state)
 {
-    (void)state;
     file = TWO LISTENER REST;
     reload(NULL);
     case_ask(&k, "config.reload", configs_request_reload, json_object());

@@ -45,7 +45,6 @@ static bool on_carry_stop(void *arg, const char *user)
 
 static int setup(void **state)
 {
-    (void)state;
     case_begin(&k);
     pool_config = (struct config_pool){.name = (char *)"main"};
     for (size_t i = 0; i < 2; i++) {
@@ -71,7 +70,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     case_finish(&k);
     kill_tally_unref(plan.tally);
     backend_unref(members[0].backend);
@@ -114,7 +112,6 @@ static const char *pin(void)
 
 static void held_ended_pinned_released(void **state)
 {
-    (void)state;
     (void)case_add(&k, 0, "bob", "relay", "main", "b1");
     (void)case_add(&k, 1, "bob", "relay", "main", "b2"); /* there already */
     (void)case_add(&k, 1, "bobby", "relay", "main", "b1");
@@ -134,7 +131,6 @@ static void held_ended_pinned_released(void **state)
 /* Whoever is on the way to a backend reaches the relay first and is ended there. */
 static void a_login_under_way_is_waited_for(void **state)
 {
-    (void)state;
     struct case_session *s = case_add(&k, 0, "bob", "backend-login", "main", "b1");
     start();
     case_run_ms(&k, 300);
@@ -148,7 +144,6 @@ static void a_login_under_way_is_waited_for(void **state)
 
 static void a_session_that_stays_rolls_it_back(void **state)
 {
-    (void)state;
     case_add(&k, 0, "bob", "relay", "main", "b1")->is_stubborn = true;
     plan.timeout_ms = BUSY_MS;
     start();
@@ -168,7 +163,6 @@ static void a_session_that_stays_rolls_it_back(void **state)
 
 static void a_silent_worker_rolls_it_back(void **state)
 {
-    (void)state;
     k.is_silent[1] = true;
     plan.timeout_ms = BUSY_MS;
     start();
@@ -180,7 +174,6 @@ static void a_silent_worker_rolls_it_back(void **state)
 
 static void stopped_by_the_operator(void **state)
 {
-    (void)state;
     case_add(&k, 0, "bob", "relay", "main", "b1")->is_stubborn = true;
     start();
     plane_run(&k.plane, is_killing);
@@ -193,7 +186,6 @@ static void stopped_by_the_operator(void **state)
 
 static void the_new_place_is_gone(void **state)
 {
-    (void)state;
     plan.backend = (char *)"b9";
     start();
     plane_run(&k.plane, is_done);
@@ -204,7 +196,6 @@ static void the_new_place_is_gone(void **state)
 
 static void there_already(void **state)
 {
-    (void)state;
     start();
     plane_run(&k.plane, is_done);
     n_done = 0;
@@ -228,7 +219,6 @@ static void with_mailbox(void)
 /* Nobody is at the old place, and nobody gets in, while the mailbox is carried. */
 static void carried_between_end_and_pin(void **state)
 {
-    (void)state;
     with_mailbox();
     start();
     plane_run(&k.plane, is_carried);
@@ -245,7 +235,6 @@ static void carried_between_end_and_pin(void **state)
 
 static void carrying_fails(void **state)
 {
-    (void)state;
     with_mailbox();
     start();
     plane_run(&k.plane, is_carried);
@@ -258,7 +247,6 @@ static void carrying_fails(void **state)
 
 static void carrying_takes_too_long(void **state)
 {
-    (void)state;
     with_mailbox();
     plan.carry_ms = 300;
     start();
@@ -270,7 +258,6 @@ static void carrying_takes_too_long(void **state)
 /* A mailbox that came over all the same stays where it is: the operator said no. */
 static void stopped_while_it_is_carried(void **state)
 {
-    (void)state;
     with_mailbox();
     start();
     plane_run(&k.plane, is_carried);
@@ -284,7 +271,6 @@ static void stopped_while_it_is_carried(void **state)
 
 static void nobody_is_there_to_stop(void **state)
 {
-    (void)state;
     with_mailbox();
     is_carrier_there = false;
     start();
@@ -298,7 +284,6 @@ static void nobody_is_there_to_stop(void **state)
 /* Two backends have sessions of the user: which of them has the mailbox? */
 static void a_scattered_user_is_not_carried(void **state)
 {
-    (void)state;
     with_mailbox();
     (void)case_add(&k, 1, "bob", "relay", "main", "b2");
     start();

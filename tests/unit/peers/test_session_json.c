@@ -32,7 +32,6 @@ static json_t *parsed(struct buf *text)
 
 static void test_query(void **state)
 {
-    (void)state;
     AUTO_FREE char *error = NULL;
     struct filter *filter;
     assert_int_equal(filter_parse(STR("user=a*@x !tls=no"), session_filter_fields,
@@ -74,7 +73,6 @@ static void test_query(void **state)
 
 static void test_chunk(void **state)
 {
-    (void)state;
     struct session_row rows[2] = {{.id = id_of(START, 1)}, {.id = id_of(START + 1, 1)}};
     struct session_key keys[2] = {{.id = rows[0].id, .v = {.text = STR("b\"\xff")}},
                                   {.id = rows[1].id, .v = {.number = 5}}};
@@ -113,7 +111,6 @@ static void test_chunk(void **state)
 
 static void test_killed(void **state)
 {
-    (void)state;
     struct session_killed *k = calloc(1, sizeof(*k) + sizeof(k->v[0]));
     struct session_killed *got;
     k->worker = 2;
@@ -141,7 +138,6 @@ static void test_killed(void **state)
 
 static void test_trace_event(void **state)
 {
-    (void)state;
     static const char bytes[] = "a\0\xff\r\n\"";
     struct session_trace_event *e = calloc(1, sizeof(*e) + sizeof(bytes)), *got;
     e->worker = 1;
@@ -168,7 +164,6 @@ static void test_trace_event(void **state)
 /* What makes no sense is refused as a whole. */
 static void test_nonsense(void **state)
 {
-    (void)state;
     static const char *const chunks[] = {
         "{\"rows\":[1]}",
         "{\"rows\":[{}]}",

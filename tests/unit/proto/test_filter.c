@@ -126,7 +126,6 @@ static void check_matches(const struct match_case *cases, size_t n)
 
 static void test_texts(void **state)
 {
-    (void)state;
     static const struct match_case cases[] = {
         {"", true, true},
         {" \t ", true, true},
@@ -172,7 +171,6 @@ static void test_texts(void **state)
 
 static void test_amounts(void **state)
 {
-    (void)state;
     static const struct match_case cases[] = {
         {"ip=10.0.0.0/8", true, false},
         {"ip=10.1.2.3", true, false},
@@ -206,7 +204,6 @@ static void test_amounts(void **state)
 
 static void test_errors(void **state)
 {
-    (void)state;
     static const struct {
         const char *text;
         int err;
@@ -263,7 +260,6 @@ static void test_errors(void **state)
 
 static void test_limits(void **state)
 {
-    (void)state;
     AUTO_BUF text = BUF_INIT;
     struct filter *f = NULL;
     AUTO_FREE char *error = NULL;
@@ -289,7 +285,6 @@ static void test_limits(void **state)
 
 static void test_refs(void **state)
 {
-    (void)state;
     struct filter *f = NULL;
     AUTO_FREE char *error = NULL;
     assert_int_equal(filter_parse(STR("user=al*"), fields, ARRAY_LEN(fields), &f, &error), 0);
@@ -321,7 +316,6 @@ static void test_same(void **state)
     };
     static const struct filter_same mx1 = {"node", "mx1"}, user = {"user", "mx1"};
     struct filter *f = NULL;
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_FREE char *error = NULL;
         if (filter_parse_same(str_of(cases[i].text), fields, ARRAY_LEN(fields), &mx1, &f, &error))
@@ -370,7 +364,6 @@ static void test_made(void **state)
         {.user = "x", .proto = "pop3", .ip = "10.1.2.3", .backend = "b3", .pool = "main"},
     };
     static const bool does_match[][4] = {{true, false, false, false}, {false, true, false, false}};
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct filter *made = NULL, *parsed = NULL;
         AUTO_FREE char *error = NULL;
@@ -403,7 +396,6 @@ static void test_made(void **state)
  * block). */
 static void test_prefixes(void **state)
 {
-    (void)state;
     const char *whole =
         "!user=\"a\\\"b\",*@x proto=imap ip=10.0.0.0/8,::1 idle>=1h30m in<10m tls=no attempts!=7";
     for (size_t n = 0; n <= strlen(whole); n++) {

@@ -66,7 +66,6 @@ static void line_end(void *object, void *arg, const char *how)
 
 static void test_line_cut(void **state)
 {
-    (void)state;
     static struct line_case cases[] = {
         {{"", 0}, 10, ""},
         {{"abc", 3}, 10, ""},
@@ -96,7 +95,6 @@ static void test_line_cut(void **state)
 
 static void test_line_literal(void **state)
 {
-    (void)state;
     static const struct {
         struct str line;
         bool is_literal;
@@ -197,7 +195,6 @@ static void command_end(void *object, void *arg, const char *how)
 
 static void test_line_cut_command(void **state)
 {
-    (void)state;
     static struct command_case cases[] = {
         {IN("a NOOP\r\nb NOOP\r\n"), 100, 100, "<a NOOP\r\n><b NOOP\r\n>"},
         {IN("a L {3}\r\nabc d\r\nb X\r\n"), 100, 100, "+<a L {3}\r\nabc d\r\n><b X\r\n>"},

@@ -82,7 +82,6 @@ static void run_cases(struct proxyhdr_case *cases, size_t n)
 
 static void test_v1(void **state)
 {
-    (void)state;
     static struct proxyhdr_case cases[] = {
         /* proxy-protocol.txt section 2.1 */
         {IN("PROXY TCP4 255.255.255.255 255.255.255.255 65535 65535\r\n"),
@@ -149,7 +148,6 @@ static void test_v1(void **state)
 
 static void test_v2(void **state)
 {
-    (void)state;
     static struct proxyhdr_case cases[] = {
         {IN(SIG "\x21\x11\x00\x0c" V4_BODY "QUIT"), V4_WANT "QUIT"},
         {IN(SIG "\x21\x21\x00\x24" V6_BODY), "[2001:db8::1]:56324 [2001:db8::2]:993 "},
@@ -189,7 +187,6 @@ static void test_v2(void **state)
 /* The longest header that is taken: 520 bytes after the head. */
 static void test_v2_longest(void **state)
 {
-    (void)state;
     char bytes[PROXYHDR_MAX] = SIG "\x21\x11\x02\x08" V4_BODY "\x04\x01\xf9";
     struct proxyhdr_case c = {{bytes, sizeof(bytes)}, V4_WANT};
     run_cases(&c, 1);
@@ -212,7 +209,6 @@ static void assert_v1(const struct proxyhdr *h, const char *want)
 
 static void test_build_v1(void **state)
 {
-    (void)state;
     struct proxyhdr h = make("192.0.2.1:56324", "198.51.100.2:993");
     assert_v1(&h, "PROXY TCP4 192.0.2.1 198.51.100.2 56324 993\r\n");
     h = make("[2001:db8::1]:1", "[::1]:2");
@@ -239,7 +235,6 @@ static void assert_v2(const struct proxyhdr *h, struct str want)
 
 static void test_build_v2(void **state)
 {
-    (void)state;
     const struct str v4 = IN(V4_WHOLE), v6 = IN(V6_WHOLE), local = IN(LOCAL_WHOLE);
     struct proxyhdr h = make("192.0.2.1:56324", "198.51.100.2:993");
     assert_v2(&h, v4);
@@ -256,7 +251,6 @@ static void test_build_v2(void **state)
 /* Flags of the TLS value, and names that are too long to be sent. */
 static void test_build_v2_tls(void **state)
 {
-    (void)state;
     char longest[300];
     memset(longest, 'x', sizeof(longest));
     longest[sizeof(longest) - 1] = '\0';

@@ -39,7 +39,6 @@ static json_t *parse(const char *text)
 
 static void test_good(void **state)
 {
-    (void)state;
     static const struct {
         const char *method, *given, *want;
     } cases[] = {
@@ -80,7 +79,6 @@ static void test_good(void **state)
 
 static void test_bad(void **state)
 {
-    (void)state;
     static const struct {
         const char *method, *given;
         int err;
@@ -136,7 +134,6 @@ static void test_bad(void **state)
 /* No parameters at all are an empty object. */
 static void test_none(void **state)
 {
-    (void)state;
     json_t *got = NULL;
     struct command_failure f = {0};
     assert_int_equal(command_check(find("session.list"), NULL, &got, &f), 0);
@@ -152,7 +149,6 @@ static void test_none(void **state)
 
 static void test_mask(void **state)
 {
-    (void)state;
     static const struct {
         const char *method, *given, *want;
     } cases[] = {
@@ -187,7 +183,6 @@ static void test_reach(void **state)
 {
     size_t n;
     const struct command *all = commands_all(&n);
-    (void)state;
     for (size_t i = 0; i < n; i++)
         if (commands_reach(&all[i]) == COMMAND_REACH_UNSAID)
             fail_msg("%s has no line REACH in commands.def", all[i].method);
@@ -196,7 +191,6 @@ static void test_reach(void **state)
 /* Every secret of every command, whatever its name. */
 static void test_all_secrets_are_masked(void **state)
 {
-    (void)state;
     size_t n, n_args, n_secrets = 0;
     const struct command *all = commands_all(&n);
     for (size_t i = 0; i < n; i++) {
@@ -231,7 +225,6 @@ static int values_parse(const char *method, const char *text)
 /* What a column cannot have finds nothing whatever happens: it is a mistake. */
 static void test_values(void **state)
 {
-    (void)state;
     static const struct {
         const char *method, *good, *bad;
     } cases[] = {
@@ -257,7 +250,6 @@ static void test_values(void **state)
 
 static void test_within(void **state)
 {
-    (void)state;
     size_t n;
     struct filter *f = NULL;
     AUTO_FREE char *error = NULL;
@@ -276,7 +268,6 @@ static void test_within(void **state)
 
 static void test_table(void **state)
 {
-    (void)state;
     size_t n, n_columns, n_args, n_fields;
     const struct command *all = commands_all(&n);
     assert_true(n > 30);
@@ -326,7 +317,6 @@ static bool matches(const char *method, const char *filter, const char *row)
 
 static void test_columns(void **state)
 {
-    (void)state;
     static const char row[] = "{'id': '1-2a', 'user': 'joe', 'ip': '10.1.2.3', 'in': 4096,"
                               " 'idle': 90000, 'port': 993, 'tls': 'no'}";
     static const char *const good[] = {
@@ -352,7 +342,6 @@ static void test_what_asks_has_a_dry_run(void **state)
 {
     size_t n;
     const struct command *all = commands_all(&n);
-    (void)state;
     for (size_t i = 0; i < n; i++) {
         const struct command_arg *dry = commands_arg(&all[i], "dry_run");
         if (all[i].flags & (COMMANDS_DESTRUCTIVE | COMMANDS_ASKS) && !dry)

@@ -74,7 +74,6 @@ static void say(const struct rig *r, const char *text)
 static void test_messages(void **state)
 {
     struct rig r;
-    (void)state;
     rig_init(&r);
     say(&r, "{\"method\":\"a\"}\n{\"method\":\"b\"}\n{\"meth");
     r.n_wanted = 2;
@@ -94,7 +93,6 @@ static void test_messages(void **state)
 static void test_nonsense(void **state)
 {
     static const char *const cases[] = {"no json\n", "[1]\n", "\n", "{\"a\":1,\"a\":2}\n"};
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct rig r;
         rig_init(&r);
@@ -109,7 +107,6 @@ static void test_nonsense(void **state)
 static void test_end(void **state)
 {
     struct rig r;
-    (void)state;
     rig_init(&r);
     say(&r, "{\"method\":\"half\"");
     shutdown(r.fd, SHUT_WR);
@@ -121,7 +118,6 @@ static void test_end(void **state)
 static void test_freed_within(void **state)
 {
     struct rig r;
-    (void)state;
     rig_init(&r);
     r.is_freeing = true;
     say(&r, "{\"method\":\"a\"}\n{\"method\":\"b\"}\n");
@@ -134,7 +130,6 @@ static void test_freed_within(void **state)
 static void test_no_reader(void **state)
 {
     struct rig r;
-    (void)state;
     rig_init(&r);
     AUTO_FREE char *text = malloc(1024 * 1024);
     memset(text, 'x', 1024 * 1024);

@@ -41,7 +41,6 @@ static void test_parts(void **state)
         {true, 0, 2, "13", 4, true},    {true, 1, 2, "34", 4, true},
         {true, 2, 2, "47", 4, false},   {true, 4, 2, "", 4, false},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         struct page p = {.filter = cases[i].is_filtered ? locked() : NULL,
                          .offset = cases[i].offset,
@@ -69,7 +68,6 @@ static void test_parts(void **state)
 static void test_no_row(void **state)
 {
     struct page p = {.filter = locked(), .limit = 5};
-    (void)state;
     assert_false(page_match(&p, NULL));
     assert_int_equal(p.seen, 1);
     assert_int_equal(p.matched, 0);
@@ -85,7 +83,6 @@ static void test_text(void **state)
         {"joe\"", "{\"rows\":[],\"more\":true,\"seen\":7,\"matched\":5,\"cursor\":\"joe\\\"\"}"},
     };
     const struct page p = {.seen = 7, .matched = 5};
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         AUTO_BUF text = BUF_INIT;
         assert_int_equal(page_begin(&text), 0);

@@ -63,7 +63,6 @@ static void on_turn(void *arg)
 
 static int begin(void **state)
 {
-    (void)state;
     plane_begin(&plane);
     backlog = 0;
     n_sent = n_disordered = last_number = most_a_turn = n_this_turn = 0;
@@ -75,7 +74,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     events_free(events);
     plane.control->events = NULL;
     plane_end(&plane);
@@ -99,7 +97,6 @@ static bool has_all(struct plane *p)
 /* No turn sends more than its share, and nothing is sent before the loop runs. */
 static void test_slices(void **state)
 {
-    (void)state;
     for (uint64_t i = 1; i <= KEPT; i++)
         happen(i);
     watch(0);
@@ -118,7 +115,6 @@ static void test_slices(void **state)
 
 static void test_from_now_on(void **state)
 {
-    (void)state;
     happen(1);
     watch(EVENTS_NOW);
     happen(2);
@@ -143,7 +139,6 @@ static bool has_some(struct plane *p)
 /* The reader does not read: nothing more is sent, and the loop rests. */
 static void test_slow_reader(void **state)
 {
-    (void)state;
     for (uint64_t i = 1; i <= 20; i++)
         happen(i);
     backlog = 64 * 1024 * 1024;

@@ -31,7 +31,6 @@ static void note(struct failures *f, const char *user, uint64_t at_ms, const cha
 static void test_newest_first(void **state)
 {
     struct failures *f;
-    (void)state;
     assert_int_equal(failures_new(&f), 0);
     assert_null(failures_of_user(f, "anna"));
     for (unsigned i = 1; i <= 5; i++) {
@@ -60,7 +59,6 @@ static void test_bounded(void **state)
 {
     struct failures *f;
     char name[32];
-    (void)state;
     assert_int_equal(failures_new(&f), 0);
     for (unsigned i = 0; i < FAILURES_USERS_MAX + 10; i++) {
         (void)snprintf(name, sizeof(name), "user%u", i);
@@ -78,7 +76,6 @@ static void test_providers(void **state)
 {
     struct failures *f;
     struct login_failure x = failure(10, "connection refused");
-    (void)state;
     assert_int_equal(failures_new(&f), 0);
     x.cause = "auth-tempfail";
     x.source = "http";

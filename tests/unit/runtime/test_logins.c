@@ -27,7 +27,6 @@ static uint64_t last_login(const char *name)
 
 static int begin(void **state)
 {
-    (void)state;
     plane_begin(&plane);
     add_user("alice");
     add_user("bob");
@@ -36,7 +35,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     plane_end(&plane);
     return 0;
 }
@@ -49,7 +47,6 @@ static bool alice_has_2000(struct plane *p)
 
 static void test_batch(void **state)
 {
-    (void)state;
     logins_note(logins, "alice", 1000);
     logins_note(logins, "bob", 1500);
     logins_note(logins, "alice", 2000);
@@ -62,7 +59,6 @@ static void test_batch(void **state)
 
 static void test_flush_at_end(void **state)
 {
-    (void)state;
     logins_note(logins, "alice", 3000);
     logins_free(logins);
     assert_int_equal(last_login("alice"), 3000);
@@ -109,7 +105,6 @@ static bool is_under_way(struct plane *p)
 /* A batch that is being written at the end is written, whether its job still runs or not. */
 static void test_end_under_way(void **state)
 {
-    (void)state;
     keep_busy();
     logins_note(logins, "alice", 4000);
     plane_run(&plane, is_under_way);
@@ -122,7 +117,6 @@ static void test_end_under_way(void **state)
 
 static void test_end_after_jobs(void **state)
 {
-    (void)state;
     keep_busy();
     logins_note(logins, "alice", 5000);
     plane_run(&plane, is_under_way);

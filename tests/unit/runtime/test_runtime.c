@@ -20,7 +20,6 @@
 
 static void test_round_trip(void **state)
 {
-    (void)state;
     static const char *const rows[] = {
         "{}",
         "{\"host\":\"10.0.0.1\"}",
@@ -50,7 +49,6 @@ static void test_round_trip(void **state)
 
 static void test_bad_rows(void **state)
 {
-    (void)state;
     static const char *const rows[] = {
         "",
         "[]",
@@ -83,7 +81,6 @@ static void test_bad_rows(void **state)
 
 static void test_differences(void **state)
 {
-    (void)state;
     static const char *const rows[] = {
         "{}",
         "{\"host\":\"a\"}",
@@ -111,7 +108,6 @@ static void test_differences(void **state)
 
 static void test_describe(void **state)
 {
-    (void)state;
     struct runtime_edit e;
     AUTO_BUF text = BUF_INIT;
     char *error = NULL;
@@ -134,7 +130,6 @@ static void test_describe(void **state)
 /* What the file says too goes, all else stays. */
 static void test_settle(void **state)
 {
-    (void)state;
     static const struct config_backend file = {
         .host = "h", .weight = 30, .ports = {[PROTO_IMAP] = 1143}, .tls = BACKEND_TLS_STARTTLS};
     static const struct {
@@ -176,7 +171,6 @@ static void test_settle(void **state)
 /* The file says what an edit until the restart says: an older one does not come back. */
 static void test_follow(void **state)
 {
-    (void)state;
     static const struct config_backend file = {
         .host = "h", .weight = 70, .ports = {[PROTO_IMAP] = 1143}};
     struct runtime_edit before, now, stored;
@@ -203,7 +197,6 @@ static void test_follow(void **state)
 
 static void test_ports(void **state)
 {
-    (void)state;
     static const struct {
         const char *text, *printed; /* NULL = refused */
     } rows[] = {

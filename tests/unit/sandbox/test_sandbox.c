@@ -46,7 +46,6 @@ static void write_file(const char *path)
 
 static int setup_all(void **state)
 {
-    (void)state;
     snprintf(folder, sizeof(folder), "/tmp/mailproxy-sandbox-XXXXXX");
     if (!mkdtemp(folder) || chmod(folder, 0755) < 0)
         return -1;
@@ -63,7 +62,6 @@ static int setup_all(void **state)
 
 static int teardown_all(void **state)
 {
-    (void)state;
     (void)unlink(inside);
     (void)unlink(readable);
     (void)unlink(secret);
@@ -373,7 +371,6 @@ static int in_child(int (*fn)(void), void (*first)(void))
 
 static void test_engine(void **state)
 {
-    (void)state;
     if (!has_landlock())
         skip();
     for (size_t i = 0; i < ARRAY_LEN(attempts); i++) {
@@ -392,7 +389,6 @@ static void nothing(void)
 /* The same attempts without a sandbox: they fail for no other reason. */
 static void test_without(void **state)
 {
-    (void)state;
     int (*const possible[])(void) = {read_secret,  write_readable,    write_outside,
                                      inet_socket,  bind_port,         run_program,
                                      become_two,   executable_memory, signal_parent,
@@ -476,7 +472,6 @@ static const struct thread_attempt {
 
 static void test_threads(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(thread_attempts); i++) {
         const struct thread_attempt *a = &thread_attempts[i];
         thread_fn = a->fn;
@@ -515,7 +510,6 @@ static const struct attempt watch_attempts[] = {
 
 static void test_watch(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(watch_attempts); i++) {
         const struct attempt *a = &watch_attempts[i];
         int got = (a->needs & ~have()) ? a->wanted : in_child(a->fn, enter_watch);
@@ -569,7 +563,6 @@ static const struct attempt supervisor_attempts[] = {
 
 static void test_supervisor(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(supervisor_attempts); i++) {
         const struct attempt *a = &supervisor_attempts[i];
         int got = (a->needs & ~have()) ? a->wanted : in_child(a->fn, sandbox_enter_supervisor);
@@ -581,7 +574,6 @@ static void test_supervisor(void **state)
 /* A user that does not exist ends the start. */
 static void test_unknown_user(void **state)
 {
-    (void)state;
     const struct sandbox_spec spec = {.user = "no such user"};
     assert_int_equal(sandbox_enter(&spec), -ERR_NOT_FOUND);
 }

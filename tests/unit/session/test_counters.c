@@ -16,14 +16,12 @@ static struct counters counters;
 
 static int begin(void **state)
 {
-    (void)state;
     memset(&counters, 0, sizeof(counters));
     return 0;
 }
 
 static void test_sums(void **state)
 {
-    (void)state;
     counter_add(&counters, PROTO_IMAP, COUNTER_SESSIONS, 3);
     counter_add(&counters, PROTO_SMTP, COUNTER_SESSIONS, 2);
     counter_add(&counters, PROTO_IMAP, COUNTER_SESSIONS, -1);
@@ -40,7 +38,6 @@ static uint64_t bucket(enum histogram which, unsigned i)
 /* A bound belongs to its bucket: "le" means less or equal. */
 static void test_buckets(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i + 1 < HISTOGRAM_BUCKETS; i++) {
         uint64_t bound = histogram_bound_us(i);
         assert_true(bound < histogram_bound_us(i + 1));
@@ -57,7 +54,6 @@ static void test_buckets(void **state)
 
 static void test_sum_of_durations(void **state)
 {
-    (void)state;
     counter_observe(&counters, PROTO_POP3, HISTOGRAM_LOGIN, 1500);
     counter_observe(&counters, PROTO_POP3, HISTOGRAM_LOGIN, 2500);
     assert_int_equal(atomic_load(&counters.histograms[PROTO_POP3][HISTOGRAM_LOGIN].sum_us), 4000);
@@ -72,7 +68,6 @@ static bool ends_with(const char *name, const char *end)
 
 static void test_names(void **state)
 {
-    (void)state;
     for (int i = 0; i < COUNTER_COUNT; i++) {
         bool is_counter = counter_type(i) == COUNTER_IS_COUNTER;
         assert_int_equal(ends_with(counter_name(i), "_total"), is_counter);

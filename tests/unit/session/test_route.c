@@ -10,7 +10,6 @@ static struct config_route routes[8];
 
 static int setup(void **state)
 {
-    (void)state;
     memset(routes, 0, sizeof(routes));
     pools_case_init(&c);
     for (int i = 0; i < 3; i++) {
@@ -32,7 +31,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     pools_unref(pools);
     pools_case_fini(&c);
     return 0;
@@ -58,7 +56,6 @@ static void expect_pool(const struct route_request *q, const char *pool, const c
 
 static void test_default(void **state)
 {
-    (void)state;
     struct route_request q = request("joe", 0);
     expect_pool(&q, "main", "default pool");
     c.config.n_pools = 0;
@@ -69,7 +66,6 @@ static void test_default(void **state)
 
 static void test_routes(void **state)
 {
-    (void)state;
     routes[0] = (struct config_route){.user = "boss", .pool = "old"};
     routes[1] = (struct config_route){.domain = "*.example.org", .pool = "old"};
     routes[2] =
@@ -106,7 +102,6 @@ static void test_routes(void **state)
  */
 static void test_order(void **state)
 {
-    (void)state;
     struct route r;
     routes[0] = (struct config_route){.pool = "mta"};
     c.config.n_routes = 1;
@@ -135,7 +130,6 @@ static void test_order(void **state)
 /* A pin that is gone is no reason to go elsewhere: the user's mail is not there. */
 static void test_lost_pins(void **state)
 {
-    (void)state;
     struct route r;
     struct route_request q = request("joe", 0);
     q.backend = "gone";
@@ -150,7 +144,6 @@ static void test_lost_pins(void **state)
 
 static void test_auth_server(void **state)
 {
-    (void)state;
     struct route r, again;
     struct route_request q = request("joe", 0);
     q.server_host = "10.0.1.1";
@@ -177,7 +170,6 @@ static void test_auth_server(void **state)
  * without its word. */
 static void test_governing_pool(void **state)
 {
-    (void)state;
     static const struct {
         const char *host, *pin, *user;
         unsigned listener;

@@ -25,7 +25,6 @@ static uint64_t *timeout_of(enum session_state s)
 
 static int setup(void **state)
 {
-    (void)state;
     session_case_init(&c);
     uint64_t *timeouts = (uint64_t *)&c.listener_config.timeouts;
     for (size_t i = 0; i < sizeof(c.listener_config.timeouts) / sizeof(uint64_t); i++)
@@ -35,7 +34,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     session_case_fini(&c);
     return 0;
 }
@@ -43,7 +41,6 @@ static int teardown(void **state)
 /* From each state to each other one: what the table does not allow ends the session. */
 static void test_transitions(void **state)
 {
-    (void)state;
     uint64_t id = 1;
     for (int from = 0; from < SESSION_STATE_COUNT; from++)
         for (int to = 0; to < SESSION_STATE_COUNT; to++) {
@@ -76,7 +73,6 @@ static unsigned reachable_without(unsigned barred)
 
 static void test_no_way_around(void **state)
 {
-    (void)state;
     assert_true(reachable_without(0) & TO(RELAY));
     assert_false(reachable_without(TO(AUTH)) & TO(RELAY));
     assert_false(reachable_without(TO(CONNECT)) & TO(RELAY));
@@ -89,7 +85,6 @@ static void test_no_way_around(void **state)
 
 static void test_deadlines(void **state)
 {
-    (void)state;
     for (int from = 0; from < SESSION_STATE_COUNT; from++)
         for (int to = 0; to < SESSION_STATE_COUNT; to++) {
             if (!(states[from].next & (1u << to)))
@@ -109,7 +104,6 @@ static void test_deadlines(void **state)
 /* Everything before the relay has one deadline above those of the states. */
 static void test_preauth_deadline(void **state)
 {
-    (void)state;
     struct session *s = session_case_add(&c, 1);
     s->pre = calloc(1, sizeof(*s->pre));
     list_init(&s->pre->held);
@@ -130,7 +124,6 @@ static void test_preauth_deadline(void **state)
 
 static void test_ids(void **state)
 {
-    (void)state;
     static const struct {
         uint64_t id;
         const char *text;
@@ -162,7 +155,6 @@ static void test_ids(void **state)
 
 static void test_words(void **state)
 {
-    (void)state;
     for (int i = 0; i < SESSION_STATE_COUNT; i++) {
         assert_string_equal(session_state_name((enum session_state)i), states[i].name);
         for (int j = 0; j < i; j++)
@@ -178,7 +170,6 @@ static void test_words(void **state)
 /* A session that an operator ends at once, twice; and its counters. */
 static void test_kill_at_once(void **state)
 {
-    (void)state;
     struct session *s = session_case_add(&c, 9);
     assert_ptr_equal(session_find(&c.env, 9), s);
     assert_true(session_kill(s, REPLY_KICKED, NULL, 0, NULL));

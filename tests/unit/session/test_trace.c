@@ -202,7 +202,6 @@ static void dialogue_end(void *object, void *arg, const char *how)
 
 static void test_logins(void **state)
 {
-    (void)state;
     static const struct split_ops ops = {dialogue_begin, dialogue_feed, dialogue_end};
     static struct dialogue dialogues[] = {
         {&proto_imap,
@@ -282,7 +281,6 @@ static void test_logins(void **state)
 
 static void test_the_proxys_own_login(void **state)
 {
-    (void)state;
     struct rig g;
     rig_init(&g, NULL);
     trace(&g, 1, "ip=192.0.2.1");
@@ -309,7 +307,6 @@ static void test_the_proxys_own_login(void **state)
 /* Too many words to look for: what is said to all of them is not shown, until the next command. */
 static void test_many_hidden_words(void **state)
 {
-    (void)state;
     struct rig g;
     AUTO_BUF words = BUF_INIT;
     rig_init(&g, NULL);
@@ -332,7 +329,6 @@ static void test_many_hidden_words(void **state)
 
 static void test_who_is_meant(void **state)
 {
-    (void)state;
     struct rig g;
     rig_init(&g, NULL);
     trace(&g, 1, "ip=198.51.100.0/24");
@@ -360,7 +356,6 @@ static bool is_walked(void *arg)
 
 static void test_sessions_that_are_there(void **state)
 {
-    (void)state;
     struct rig g;
     rig_init(&g, NULL);
     for (uint64_t id = 1; id <= 300; id++)
@@ -382,7 +377,6 @@ static void test_sessions_that_are_there(void **state)
 /* Nothing is told before the name is known, and then everything. */
 static void test_a_user_who_is_not_known_yet(void **state)
 {
-    (void)state;
     struct rig g;
     rig_init(&g, NULL);
     trace(&g, 1, "user=alice*");
@@ -404,7 +398,6 @@ static void test_a_user_who_is_not_known_yet(void **state)
 
 static void test_a_user_who_is_another_one(void **state)
 {
-    (void)state;
     struct rig g;
     struct backend b = {.pool = "main", .name = "b1", .refs = 2};
     rig_init(&g, NULL);
@@ -426,7 +419,6 @@ static void test_a_user_who_is_another_one(void **state)
 /* What is kept has bounds; the newest of it is told, and how much is gone. */
 static void test_too_much_to_keep(void **state)
 {
-    (void)state;
     struct rig g;
     char text[1000];
     rig_init(&g, NULL);
@@ -446,7 +438,6 @@ static void test_too_much_to_keep(void **state)
 /* Several at once: each hears its own, and the last one takes the tap along. */
 static void test_several_traces(void **state)
 {
-    (void)state;
     struct rig g;
     rig_init(&g, NULL);
     for (uint64_t n = 1; n <= TRACES_MAX + 1; n++)
@@ -471,7 +462,6 @@ static void test_several_traces(void **state)
 
 static void test_dropped_and_counted(void **state)
 {
-    (void)state;
     struct rig g;
     char text[TRACE_BYTES_MAX + 100];
     rig_init(&g, NULL);
@@ -500,7 +490,6 @@ static void test_dropped_and_counted(void **state)
 
 static void test_relay(void **state)
 {
-    (void)state;
     struct rig g;
     rig_init(&g, NULL);
     trace(&g, 1, "id=0-1");

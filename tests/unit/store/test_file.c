@@ -56,7 +56,6 @@ static uint64_t count(void)
 
 static void test_create(void **state)
 {
-    (void)state;
     struct stat st;
     store_case_open();
     assert_int_equal(count(), 0);
@@ -71,7 +70,6 @@ static void test_create(void **state)
 /* A file that was made in advance, with rights of the operator's choice. */
 static void test_empty_file(void **state)
 {
-    (void)state;
     store_case_write(STR(""), 0);
     store_case_open();
     assert_int_equal(count(), 0);
@@ -79,7 +77,6 @@ static void test_empty_file(void **state)
 
 static void test_kind(void **state)
 {
-    (void)state;
     const struct store_spec spec = {.type = "paper", .path = store_case.path};
     struct store *s = NULL;
     char *error = NULL;
@@ -92,7 +89,6 @@ static void test_kind(void **state)
 
 static void test_no_folder(void **state)
 {
-    (void)state;
     char *error = NULL;
     char path[64];
     memcpy(path, store_case.path, sizeof(path));
@@ -105,7 +101,6 @@ static void test_no_folder(void **state)
 
 static void test_no_regular_file(void **state)
 {
-    (void)state;
     char *error = NULL;
     assert_int_equal(mkfifo(store_case.path, 0600), 0);
     assert_int_equal(store_case_try(&error), -ERR_STORE_CORRUPT); /* and does not wait for it */
@@ -115,7 +110,6 @@ static void test_no_regular_file(void **state)
 
 static void test_foreign_files(void **state)
 {
-    (void)state;
     AUTO_BUF long_text = BUF_INIT;
     store_case_write(STR("users = ();\n"), 0);
     refused(-ERR_STORE_CORRUPT, "not an SQLite file");
@@ -127,7 +121,6 @@ static void test_foreign_files(void **state)
 
 static void test_foreign_databases(void **state)
 {
-    (void)state;
     sql("CREATE TABLE other (x); INSERT INTO other VALUES (1)");
     refused(-ERR_STORE_CORRUPT, "another program");
     sql("PRAGMA application_id = 7");
@@ -139,7 +132,6 @@ static void test_foreign_databases(void **state)
 
 static void test_newer_schema(void **state)
 {
-    (void)state;
     store_case_open();
     add_users(1);
     store_case_close();
@@ -238,7 +230,6 @@ static void old_rows_are_there(int n_audit)
 /* A store of any earlier version gets what came later, and keeps all that it has. */
 static void test_migration(void **state)
 {
-    (void)state;
     for (int version = 1; version <= 2; version++) {
         sql(version_1);
         if (version > 1)
@@ -256,7 +247,6 @@ static void test_migration(void **state)
 /* A migration that fails leaves the old version behind: here a table is in its way. */
 static void test_failed_migration(void **state)
 {
-    (void)state;
     sql(version_1);
     sql(version_2);
     sql(old_rows);
@@ -276,7 +266,6 @@ static void make_large(void)
 
 static void test_damaged_pages(void **state)
 {
-    (void)state;
     char garbage[4096];
     make_large();
     memset(garbage, 0xa5, sizeof(garbage));
@@ -287,7 +276,6 @@ static void test_damaged_pages(void **state)
 
 static void test_damaged_header(void **state)
 {
-    (void)state;
     make_large();
     store_case_write(STR("XXXX"), 0);
     refused(-ERR_STORE_CORRUPT, "not an SQLite file");
@@ -295,7 +283,6 @@ static void test_damaged_header(void **state)
 
 static void test_cut_off(void **state)
 {
-    (void)state;
     make_large();
     assert_int_equal(truncate(store_case.path, 4096 * 8), 0);
     refused(-ERR_STORE_CORRUPT, "damaged");
@@ -308,7 +295,6 @@ static void test_cut_off(void **state)
 /* What is in the log only is in the copy too, which is a store of its own. */
 static void test_copy(void **state)
 {
-    (void)state;
     char *copy = NULL, *error = NULL;
     store_case_open();
     add_users(3);
@@ -330,7 +316,6 @@ static void test_copy(void **state)
 /* What one that died has left is no part of it. */
 static void test_copy_again(void **state)
 {
-    (void)state;
     char *copy = NULL, *again = NULL;
     store_case_open();
     add_users(3);
@@ -346,7 +331,6 @@ static void test_copy_again(void **state)
 
 static void test_copy_of_nothing(void **state)
 {
-    (void)state;
     char *copy = NULL;
     assert_int_equal(sqlite_copy_make(store_case.path, &copy), -ERR_NOT_FOUND);
     store_case_write(STR(""), 0);

@@ -50,7 +50,6 @@ static int setup(void **state)
 /* Seen by whoever looks or writes first. */
 static void test_removed(void **state)
 {
-    (void)state;
     assert_int_equal(unlink(store_case.path), 0);
     check_says(-ERR_STORE_GONE, "was removed");
     assert_int_equal(count(), 1);
@@ -70,7 +69,6 @@ static void test_replaced(void **state)
     AUTO_BUF before = BUF_INIT;
     AUTO_BUF after = BUF_INIT;
     struct store_user u;
-    (void)state;
     assert_int_equal(unlink(store_case.path), 0);
     store_case_write(STR("another file"), 0);
     store_case_read(&before);
@@ -87,7 +85,6 @@ static void test_replaced(void **state)
 static void test_replaced_before_the_end(void **state)
 {
     AUTO_BUF text = BUF_INIT;
-    (void)state;
     assert_int_equal(unlink(store_case.path), 0);
     store_case_write(STR("another file"), 0);
     store_case_close();
@@ -97,7 +94,6 @@ static void test_replaced_before_the_end(void **state)
 
 static void test_log_removed(void **state)
 {
-    (void)state;
     char wal[96];
     snprintf(wal, sizeof(wal), "%s-wal", store_case.path);
     assert_int_equal(unlink(wal), 0);
@@ -108,7 +104,6 @@ static void test_log_removed(void **state)
 
 static void test_back(void **state)
 {
-    (void)state;
     assert_int_equal(rename(store_case.path, beside("away")), 0);
     assert_int_equal(add("second"), -ERR_STORE_GONE);
     assert_int_equal(count(), 1);

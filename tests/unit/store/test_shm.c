@@ -85,14 +85,12 @@ static void refused(const char *const *ends, size_t n)
 
 static void test_index_refused(void **state)
 {
-    (void)state;
     static const char *const ends[] = {"-shm"};
     refused(ends, ARRAY_LEN(ends));
 }
 
 static void test_all_refused(void **state)
 {
-    (void)state;
     static const char *const ends[] = {"-shm", "-wal", ""};
     refused(ends, ARRAY_LEN(ends));
 }
@@ -100,7 +98,6 @@ static void test_all_refused(void **state)
 /* Somebody cuts the file: not even its content is left. */
 static void test_index_cut(void **state)
 {
-    (void)state;
     store_case_open();
     assert_int_equal(add("first"), 0);
     assert_int_equal(truncate(file("-shm"), 0), 0);

@@ -35,7 +35,6 @@ static int runtime_put(const char *kind, const char *name, const char *json, uin
 
 static void test_runtime(void **state)
 {
-    (void)state;
     runtime_is(0, "");
     assert_int_equal(runtime_put("pool", "main", "{}", 1), 0);
     assert_int_equal(runtime_put("backend", "main/b2", "{\"a\":'1'}", 2), 0);
@@ -82,7 +81,6 @@ static void audit_add(uint64_t at_ms)
 
 static void test_audit_pages(void **state)
 {
-    (void)state;
     audit_is(0, 10, 0, "");
     for (uint64_t i = 1; i <= 5; i++)
         audit_add(i * 100);
@@ -96,7 +94,6 @@ static void test_audit_pages(void **state)
 
 static void test_audit_expiry(void **state)
 {
-    (void)state;
     for (uint64_t i = 1; i <= 4; i++)
         audit_add(i * 100);
     assert_int_equal(store_audit_expire(store_case.store, 300), 0);
@@ -124,7 +121,6 @@ static bool on_whole(void *arg, const struct store_audit *a)
 
 static void test_audit_fields(void **state)
 {
-    (void)state;
     int n = 0;
     const struct store_audit a = {.at_ms = UINT64_MAX, /* SQLite's integers are signed */
                                   .uid = UINT32_MAX,

@@ -73,7 +73,6 @@ static void names_are(enum store_sync_state state, const char *names)
 static void test_begin(void **state)
 {
     struct store_sync row;
-    (void)state;
     assert_int_equal(put("a", "1", 10), 0);
     assert_int_equal(store_sync_get(store_case.store, "a", &row), -ERR_NOT_FOUND);
     const struct store_user locked = {.name = "b", .state = USER_LOCKED};
@@ -90,7 +89,6 @@ static void test_begin(void **state)
 
 static void test_edits(void **state)
 {
-    (void)state;
     assert_int_equal(store_sync_track(store_case.store), 0);
     assert_int_equal(put("a", "1", 10), 0);
     is_row("a", STORE_EDITED, 0, 1, NULL); /* nobody knows what others have */
@@ -125,7 +123,6 @@ static void test_edits(void **state)
 /* What others have is written and is no edit; what was edited meanwhile stays so. */
 static void test_write(void **state)
 {
-    (void)state;
     struct store_user u = {.name = "a", .is_stored = true, .note = "theirs", .pool = "p"};
     assert_int_equal(store_sync_track(store_case.store), 0);
     uint64_t edits = store_sync_edits(store_case.store);

@@ -56,7 +56,6 @@ static void test_round_trips(void **state)
                                        {.name = "bob", .is_stored = true},
                                        {.name = "carol", .is_stored = true, .note = "x"},
                                        {.name = "eve", .state = USER_LOCKED, .pool = "main"}};
-    (void)state;
     check_round_trip(USER_FILE_CSV, users, ARRAY_LEN(users));
     check_round_trip(USER_FILE_LIBCONFIG, users, ARRAY_LEN(users));
     check_round_trip(USER_FILE_LIBCONFIG, users, 1);
@@ -80,7 +79,6 @@ static void test_passwd_has_no_room(void **state)
         {.name = "a:b", .is_stored = true},
         {.name = "#carol", .is_stored = true},
         {.name = "a", .is_stored = true, .password_hash = "{X}a:b"}};
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(users); i++) {
         AUTO_BUF text = BUF_INIT;
         assert_int_equal(user_file_user(USER_FILE_PASSWD, &users[i], true, &text),
@@ -108,7 +106,6 @@ static void test_passwd(void **state)
     AUTO_BUF errors = BUF_INIT;
     struct store_user *got = NULL;
     size_t n = 0;
-    (void)state;
     const struct str text = STR("# users\n"
                                 "Anna@Example.org:{SHA512-CRYPT}$6$a$b:1000:1000:A:/home/a:/bin/sh:"
                                 "userdb_mail=x host=b2 nologin reason=Moved\r\n"
@@ -162,7 +159,6 @@ static const struct bad {
 
 static void test_errors(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(bads); i++) {
         AUTO_BUF errors = BUF_INIT;
         struct store_user *got = NULL;
@@ -180,7 +176,6 @@ static void test_many_errors_are_bounded(void **state)
     AUTO_BUF text = BUF_INIT, errors = BUF_INIT;
     struct store_user *got = NULL;
     size_t n = 0;
-    (void)state;
     assert_int_equal(buf_append_c(&text, "name\n"), 0);
     for (int i = 0; i < 5000; i++)
         assert_int_equal(buf_append_c(&text, "\" \"\n"), 0);
@@ -206,7 +201,6 @@ static void test_names(void **state)
         {"\xff", NULL},
     };
     char dst[256], longest[300];
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         int err = user_name_normalise(str_of(rows[i].given), dst);
         assert_int_equal(err, rows[i].want ? 0 : -ERR_SYNTAX);

@@ -63,7 +63,6 @@ static void test_long_texts(void **state)
 {
     static char text[USER_TEXT_MAX + 2];
     struct store_user u = {.name = (char *)"long", .state = USER_LOCKED, .state_text = text};
-    (void)state;
     memset(text, '"', sizeof(text) - 1);
     assert_int_equal(put("long", text, STORE_UPSERT, 1), -ERR_TOO_LONG);
     assert_int_equal(store_user_put(store_case.store, &u, STORE_UPSERT, 1), -ERR_TOO_LONG);
@@ -74,7 +73,6 @@ static void test_long_texts(void **state)
 
 static void test_all_properties(void **state)
 {
-    (void)state;
     assert_int_equal(store_user_put(store_case.store, &full, STORE_ADD, 1000), 0);
     for (int i = 0; i < 2; i++) {
         CLEANUP(store_user_fini) struct store_user u = get(full.name);
@@ -95,7 +93,6 @@ static void test_all_properties(void **state)
 
 static void test_ways_to_write(void **state)
 {
-    (void)state;
     assert_int_equal(put("bob", "1", STORE_REPLACE, 1), -ERR_NO_USER);
     assert_int_equal(put("bob", "2", STORE_ADD, 1), 0);
     assert_int_equal(put("bob", "3", STORE_ADD, 1), -ERR_EXISTS);
@@ -113,7 +110,6 @@ static void test_ways_to_write(void **state)
 
 static void test_absent(void **state)
 {
-    (void)state;
     struct store_user u = {.max_sessions = 9};
     assert_int_equal(put("bob", NULL, STORE_ADD, 1), 0);
     assert_int_equal(store_user_get(store_case.store, "bo", &u), -ERR_NO_USER);
@@ -138,7 +134,6 @@ static bool has_names(void)
 
 static void test_names_without_account(void **state)
 {
-    (void)state;
     struct store_user other = {.name = "eve",
                                .state = USER_LOCKED,
                                .state_text = "call us",
@@ -166,7 +161,6 @@ static void test_names_without_account(void **state)
 /* A word about the name neither makes an account nor ends one. */
 static void test_name_and_account(void **state)
 {
-    (void)state;
     const struct store_user said = {.name = "bob", .state = USER_LOCKED};
     assert_int_equal(store_user_put(store_case.store, &said, STORE_ADD, 1), 0);
     assert_int_equal(put("bob", "1", STORE_REPLACE, 1), -ERR_NO_USER);
@@ -211,7 +205,6 @@ static void page_is(const char *after, size_t limit, size_t stop_at, const char 
 
 static void test_pages(void **state)
 {
-    (void)state;
     static const char *const names[] = {"d", "a", "c", "b", "a@x"};
     page_is(NULL, 10, 0, "");
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
@@ -248,7 +241,6 @@ static bool on_user_nested(void *arg, const struct store_user *u)
 
 static void test_use_within_a_page(void **state)
 {
-    (void)state;
     int n = 0;
     assert_int_equal(put("a", NULL, STORE_ADD, 1), 0);
     assert_int_equal(put("b", NULL, STORE_ADD, 1), 0);
@@ -285,7 +277,6 @@ static int import(enum store_write how, bool (*progress)(void *, size_t), void *
 
 static void test_import(void **state)
 {
-    (void)state;
     size_t added, changed;
     make_many();
     assert_int_equal(put("user0007", "old", STORE_ADD, 1), 0);
@@ -315,7 +306,6 @@ static void test_import(void **state)
 /* Whichever property differs, it is a change; none is none. */
 static void test_import_counts_changes(void **state)
 {
-    (void)state;
     size_t added, changed;
     static const struct store_user versions[] = {
         {.name = "a", .is_stored = true},
@@ -347,7 +337,6 @@ static void test_import_counts_changes(void **state)
 
 static void test_import_refuses(void **state)
 {
-    (void)state;
     size_t added, changed;
     make_many();
     free(many[MANY - 1].name);
@@ -375,7 +364,6 @@ static bool on_progress(void *arg, size_t done)
 
 static void test_import_progress(void **state)
 {
-    (void)state;
     size_t added, changed;
     struct progress all = {0}, some = {.stop_at = 2};
     make_many();
@@ -390,7 +378,6 @@ static void test_import_progress(void **state)
 
 static void test_logins(void **state)
 {
-    (void)state;
     const struct store_login first[] = {{"bob", 100}, {"nobody", 100}, {"eve", 200}};
     const struct store_login late[] = {{"bob", 50}, {"eve", 300}};
     assert_int_equal(put("bob", NULL, STORE_ADD, 1), 0);
@@ -439,7 +426,6 @@ static void *hammer(void *arg)
 
 static void test_threads(void **state)
 {
-    (void)state;
     pthread_t threads[THREADS];
     void *result;
     for (uintptr_t i = 0; i < THREADS; i++)
@@ -455,7 +441,6 @@ static void test_threads(void **state)
 
 static void test_copy(void **state)
 {
-    (void)state;
     struct store_user copy = {0};
     assert_int_equal(store_user_copy(&copy, &full), 0);
     same(&copy, &full);

@@ -18,7 +18,6 @@ static const char text[] = "state_dir = \"/tmp/mp-state\";\n";
 
 static void test_sealed(void **state)
 {
-    (void)state;
     struct content *c = case_content(text, 3);
     assert_true(c->is_valid);
     assert_string_equal(c->plan.folders[0].path, "/tmp/mp-state");
@@ -36,7 +35,6 @@ static void test_sealed(void **state)
 
 static void test_adopted(void **state)
 {
-    (void)state;
     struct content *c = case_content(text, 3), *again = NULL;
     int fd = fcntl(c->fd, F_DUPFD_CLOEXEC, 0);
     assert_int_equal(content_adopt(fd, NULL, &again), 0);
@@ -48,7 +46,6 @@ static void test_adopted(void **state)
 /* What is not sealed may change under us; what is no bundle says nothing. */
 static void test_refused(void **state)
 {
-    (void)state;
     struct content *c = NULL;
     int fd = case_bundle(text);
     assert_int_equal(content_adopt(fd, NULL, &c), -ERR_PERM);
@@ -65,7 +62,6 @@ static void test_refused(void **state)
 /* A file with errors gives a bundle that says which, and is never put in force. */
 static void test_invalid(void **state)
 {
-    (void)state;
     int fd;
     struct content *c = NULL;
     const char *path = case_file("listeners = ( { name = 7; } );\n");

@@ -44,7 +44,6 @@ static int remove_folder(void **state)
 
 static int setup(void **state)
 {
-    (void)state;
     s = (struct supervisor){.config_path = "/nonexistent",
                             .signal_fd = -1,
                             .now = {.wire = -1},
@@ -68,7 +67,6 @@ static void end_child(pid_t pid)
 
 static int teardown(void **state)
 {
-    (void)state;
     end_child(s.now.pid);
     end_child(s.reading.pid);
     reading_stop(&s);
@@ -111,7 +109,6 @@ static void die(uint64_t lived_ms)
 static void test_back_off(void **state)
 {
     static const uint64_t pauses[] = {100, 200, 400, 800, 1600, 3200, 5000, 5000};
-    (void)state;
     start(case_content(text, 1));
     for (size_t i = 0; i < ARRAY_LEN(pauses); i++) {
         serve();
@@ -139,7 +136,6 @@ static void test_back_off(void **state)
 /* The first engine of all that does not get ready will not do better. */
 static void test_never_ready(void **state)
 {
-    (void)state;
     start(case_content(text, 1));
     die(0);
     assert_true(s.is_stopping && s.now.pid == 0);
@@ -148,7 +144,6 @@ static void test_never_ready(void **state)
 /* One that ends well was told to. */
 static void test_clean_end(void **state)
 {
-    (void)state;
     start(case_content(text, 1));
     serve();
     kill(s.now.pid, SIGQUIT); /* see main */
@@ -160,7 +155,6 @@ static void test_clean_end(void **state)
 /* What was confirmed last is what the next one gets, not what was in force when it died. */
 static void test_roll_back(void **state)
 {
-    (void)state;
     struct content *good = case_content(text, 1), *bad = case_content(text, 2);
     start(good);
     serve();
@@ -180,7 +174,6 @@ static void test_roll_back(void **state)
 /* An engine that does not start with what was kept wants the file: somebody may have mended it. */
 static void test_file_is_wanted(void **state)
 {
-    (void)state;
     start(case_content(text, 1));
     serve();
     assert_true(reading_confirmed(&s, 1));
@@ -199,7 +192,6 @@ static void test_file_is_wanted(void **state)
 /* What an engine was given and had not judged is nobody's any more. */
 static void test_pending(void **state)
 {
-    (void)state;
     start(case_content(text, 1));
     serve();
     s.pending = case_content(text, 2);
@@ -236,7 +228,6 @@ static bool is_ended_after(uint64_t silent_ms, uint64_t turn_ago_ms)
 
 static void test_silence(void **state)
 {
-    (void)state;
     start(case_content(text, 1));
     assert_false(is_ended_after(299000, 1000)); /* a store may have to be converted */
     serve();
@@ -249,7 +240,6 @@ static void test_silence(void **state)
 /* Without its channel it is about to end: for 5 s. */
 static void test_lost_channel(void **state)
 {
-    (void)state;
     start(case_content(text, 1));
     serve();
     engine_lose(&s.now);
@@ -265,7 +255,6 @@ static void test_lost_channel(void **state)
 /* Those that do not stop are ended when their sessions have had their time. */
 static void test_patience(void **state)
 {
-    (void)state;
     start(case_content(text, 1));
     serve();
     uint64_t before = clock_ms();
@@ -295,7 +284,6 @@ static void test_content_of_several(void **state)
 {
     int wire[2], kept = handed(1), running = handed(2);
     AUTO_BUF handed_over = BUF_INIT;
-    (void)state;
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, wire), 0);
     const struct takeover t = {
         .starts = 2,

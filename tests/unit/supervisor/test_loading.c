@@ -34,7 +34,6 @@ static void put(const char *name, const char *from, const char *text)
 static int make_folder(void **state)
 {
     struct cert a;
-    (void)state;
     snprintf(folder, sizeof(folder), "/tmp/mailproxy-loading-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
@@ -48,7 +47,6 @@ static int make_folder(void **state)
 static int remove_folder(void **state)
 {
     static const char *const names[] = {"a.test.pem", "b.test.pem", "c.test.pem"};
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(names); i++) {
         AUTO_FREE char *path = str_printf("%s/%s", folder, names[i]);
         unlink(path);
@@ -75,7 +73,6 @@ static struct str written(int fd)
 /* The good one with its key, the others with what is wrong, also of one that went. */
 static void test_write(void **state)
 {
-    (void)state;
     struct content *c = content_of_folder();
     const uint32_t entries[] = {0, 1, 2};
     static const char *const names[] = {"a.test", "b.test", "c.test"};
@@ -106,7 +103,6 @@ static void test_write(void **state)
 /* Entries of the content that the engine works with, and no more than it may wait for. */
 static void test_want(void **state)
 {
-    (void)state;
     struct supervisor s = {.now = {.pid = ENGINE, .wire = -1, .is_ready = true},
                            .running = content_of_folder(),
                            .loading = {.pid = ENGINE + 1, .memory = -1}}; /* for another engine */
@@ -139,7 +135,6 @@ static void reap(struct supervisor *s)
  * that died it is one certificate a child. */
 static void test_read(void **state)
 {
-    (void)state;
     int ends[2], fds[WIRE_FDS_MAX];
     size_t n;
     struct wire_packet p;

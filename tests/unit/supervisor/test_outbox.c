@@ -34,7 +34,6 @@ ssize_t sendmsg(int fd, const struct msghdr *msg, int flags)
 static int setup(void **state)
 {
     int ends[2];
-    (void)state;
     send_errno = 0;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends) < 0)
         return -1;
@@ -45,7 +44,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     outbox_free(engine.outbox);
     if (engine.wire >= 0)
         close(engine.wire);
@@ -97,7 +95,6 @@ static void hear(uint32_t want)
 
 static void test_at_once(void **state)
 {
-    (void)state;
     assert_int_equal(say(7, NULL, 0), 0);
     assert_true(outbox_is_empty(&engine) && !outbox_waits_for_room(&engine));
     hear(7);
@@ -107,7 +104,6 @@ static void test_at_once(void **state)
 /* What waits has descriptors of its own, and nothing overtakes it. */
 static void test_waits(void **state)
 {
-    (void)state;
     int before = count_fds();
     uint32_t n = fill();
     int fd = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -128,7 +124,6 @@ static void test_waits(void **state)
 
 static void test_full(void **state)
 {
-    (void)state;
     int err = 0;
     uint32_t n = fill();
     for (unsigned i = 0; i < 5000 && err == 0; i++)
@@ -141,7 +136,6 @@ static void test_full(void **state)
 /* It is ending: nobody has to be told, and nothing is kept. */
 static void test_gone(void **state)
 {
-    (void)state;
     close(theirs);
     theirs = -1;
     assert_int_equal(say(1, NULL, 0), 0);
@@ -153,7 +147,6 @@ static void test_gone(void **state)
 
 static void test_gone_while_it_waits(void **state)
 {
-    (void)state;
     (void)fill();
     close(theirs);
     theirs = -1;
@@ -164,7 +157,6 @@ static void test_gone_while_it_waits(void **state)
 static void test_shortage(void **state)
 {
     static const int numbers[] = {ENOBUFS, ENOMEM};
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++) {
         send_errno = numbers[i];
         assert_int_equal(say(1, NULL, 0), 0);
@@ -186,7 +178,6 @@ static void test_shortage(void **state)
 /* Too many descriptors on the way: the engine has to take some. */
 static void test_too_many_on_the_way(void **state)
 {
-    (void)state;
     send_errno = ETOOMANYREFS;
     assert_int_equal(say(1, NULL, 0), 0);
     assert_true(outbox_waits_for_room(&engine));
@@ -198,7 +189,6 @@ static void test_too_many_on_the_way(void **state)
 /* An order that cannot be sent leaves an engine that would wait for ever: that is said. */
 static void test_unsendable(void **state)
 {
-    (void)state;
     const int closed = 200;
     int many[WIRE_FDS_MAX + 1];
     for (size_t i = 0; i < ARRAY_LEN(many); i++)
@@ -215,7 +205,6 @@ static void test_unsendable(void **state)
 
 static void test_places(void **state)
 {
-    (void)state;
     struct outbox_place v[WIRE_FDS_MAX + 3];
     struct wire_packet packet;
     int fds[WIRE_FDS_MAX];

@@ -30,7 +30,6 @@ static void make(struct buf *out)
 
 static void test_both_ways(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct plan p;
     make(&out);
@@ -56,7 +55,6 @@ static void test_both_ways(void **state)
 /* Each cut and each record without a field: refused, or a plan without it; nothing is lost. */
 static void test_cut(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct plan p;
     make(&out);
@@ -67,7 +65,6 @@ static void test_cut(void **state)
 
 static void test_broken(void **state)
 {
-    (void)state;
     enum { LIMITS = BUNDLE_FIRST_OTHER, FOLDER, SOCKET, LOG, STORE = LOG + 6 };
     const uint64_t big = UINT64_MAX, zero = 0, use = LISTEN_CONTROL + 1;
     const struct str b = record_field(&big), z = record_field(&zero), t = STR("x"), e = STR("");
@@ -97,7 +94,6 @@ static void test_broken(void **state)
 /* Who is to start the key process, and with how many channels. */
 static void test_keys(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct plan p;
     struct config *c = case_config("workers = 3;\nuser = \"root\";\n");
@@ -121,7 +117,6 @@ static void test_keys(void **state)
 /* Which files are watched, each once and as it was when it was read. */
 static void test_files(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct plan p;
     struct files *read;
@@ -162,7 +157,6 @@ static void test_files(void **state)
 /* Another version of the program may have written more. */
 static void test_unknown_kind(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct plan p;
     const struct record later = {BUNDLE_FIRST_OTHER + 50, 1, {STR("of a later version")}};

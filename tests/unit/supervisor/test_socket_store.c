@@ -34,7 +34,6 @@ static void free_address(char dst[32])
 
 static int setup(void **state)
 {
-    (void)state;
     (void)str_copy(folder, sizeof(folder), STR("/tmp/mailproxy-sockets-XXXXXX"));
     if (!mkdtemp(folder))
         return -1;
@@ -47,7 +46,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     socket_store_fini(&store);
     for (size_t i = 0; i < 2; i++)
         (void)unlink(control[i] + strlen("unix:"));
@@ -83,7 +81,6 @@ static bool has_file(size_t i)
 
 static void test_commit(void **state)
 {
-    (void)state;
     struct plan_socket first[] = {want(tcp[0], LISTEN_MAIL), want(control[0], LISTEN_CONTROL)};
     struct plan_socket second[] = {want(tcp[1], LISTEN_MAIL), want(control[1], LISTEN_CONTROL)};
     assert_int_equal(prepare(first, 2, SOCKET_STORE_ALL, 1), 0);
@@ -104,7 +101,6 @@ static void test_commit(void **state)
 
 static void test_roll_back(void **state)
 {
-    (void)state;
     struct plan_socket first[] = {want(tcp[0], LISTEN_MAIL), want(control[0], LISTEN_CONTROL)};
     struct plan_socket both[] = {first[0], first[1], want(tcp[1], LISTEN_MAIL),
                                  want(control[1], LISTEN_CONTROL)};
@@ -124,7 +120,6 @@ static void test_roll_back(void **state)
 /* One that cannot be bound: none is. */
 static void test_all_or_nothing(void **state)
 {
-    (void)state;
     struct socket_store other = {0};
     struct plan_socket taken[] = {want(tcp[1], LISTEN_MAIL)};
     const struct plan p = {.sockets = taken, .n_sockets = 1};
@@ -141,7 +136,6 @@ static void test_all_or_nothing(void **state)
 /* Nothing but a socket is replaced by one. */
 static void test_foreign_file(void **state)
 {
-    (void)state;
     struct plan_socket v[] = {want(control[0], LISTEN_CONTROL)};
     AUTO_CLOSE int fd = open(control[0] + strlen("unix:"), O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
     assert_true(fd >= 0);
@@ -152,7 +146,6 @@ static void test_foreign_file(void **state)
 /* Somebody removed the file of a socket: it is bound again where it was, and by the next start. */
 static void test_lost_file(void **state)
 {
-    (void)state;
     struct plan_socket v[] = {want(control[0], LISTEN_CONTROL), want(tcp[0], LISTEN_MAIL)};
     AUTO_FREE char *error = NULL;
     int fd = -1;
@@ -176,7 +169,6 @@ static void test_lost_file(void **state)
 /* What stands in its place is left alone, and the one that is kept stays. */
 static void test_lost_for_good(void **state)
 {
-    (void)state;
     struct plan_socket v[] = {want(control[0], LISTEN_CONTROL)};
     AUTO_FREE char *error = NULL;
     int fd = -1;
@@ -195,7 +187,6 @@ static void test_lost_for_good(void **state)
 /* Sockets of one engine are nobody else's and end with it. */
 static void test_owner(void **state)
 {
-    (void)state;
     struct plan_socket v[] = {want(control[0], LISTEN_CONTROL)};
     AUTO_FREE char *error = NULL;
     int fd = -1;
@@ -211,7 +202,6 @@ static void test_owner(void **state)
 
 static void test_forget_network(void **state)
 {
-    (void)state;
     struct plan_socket v[] = {want(tcp[0], LISTEN_MAIL), want(control[0], LISTEN_CONTROL)};
     assert_int_equal(prepare(v, 2, SOCKET_STORE_ALL, 1), 0);
     commit(v, 2, SOCKET_STORE_ALL, 1);

@@ -21,7 +21,6 @@ static char folder[64], store[80], other[80];
 
 static int setup(void **state)
 {
-    (void)state;
     snprintf(folder, sizeof(folder), "/tmp/mailproxy-lock-XXXXXX");
     assert_non_null(mkdtemp(folder));
     snprintf(store, sizeof(store), "%s/a.db", folder);
@@ -32,7 +31,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     AUTO_FREE char *command = str_printf("rm -r %s", folder);
-    (void)state;
     return system(command);
 }
 
@@ -63,7 +61,6 @@ static void take(struct store_locks *l, const char *path)
 static void test_one_has_it(void **state)
 {
     struct store_locks l = {0};
-    (void)state;
     assert_int_equal(try_elsewhere(store), 0); /* a file that stays behind is no obstacle */
     take(&l, store);
     take(&l, store); /* again, and by another way there: nothing is opened and closed */
@@ -80,7 +77,6 @@ static void test_one_has_it(void **state)
 static void test_two_stores(void **state)
 {
     struct store_locks l = {0};
-    (void)state;
     take(&l, store);
     take(&l, other);
     store_locks_keep(&l, (const char *const[]){store, other}, 2);
@@ -96,7 +92,6 @@ static void test_two_stores(void **state)
 static void test_hand_over(void **state)
 {
     struct store_locks l = {0}, next = {0};
-    (void)state;
     take(&l, store);
     take(&l, other);
     store_locks_hand_over(&l, true);
@@ -121,7 +116,6 @@ static void test_strange_files(void **state)
     struct store_locks l = {0};
     AUTO_FREE char *error = NULL;
     AUTO_FREE char *lock = str_printf("%s" STORE_LOCK_SUFFIX, store);
-    (void)state;
     (void)unlink(lock);
     assert_int_equal(symlink("/etc/passwd", lock), 0);
     assert_int_not_equal(store_locks_take(&l, store, &error), 0);

@@ -38,7 +38,6 @@ static void assert_content(const struct takeover_content *a, const struct takeov
 
 static void test_both_ways(void **state)
 {
-    (void)state;
     struct kept_socket kept[] = {{.address = (char *)"0.0.0.0:143", .fd = 5},
                                  {.address = (char *)"[::1]:993", .fd = 6},
                                  {.address = (char *)"unix:/run/a b/control.sock.old",
@@ -112,7 +111,6 @@ static void test_both_ways(void **state)
 
 static void test_address_that_forges_a_line(void **state)
 {
-    (void)state;
     struct kept_socket kept = {.address = (char *)"unix:/a\nnow 1 2 3 4", .fd = 5};
     const struct takeover t = {.now = {.pid = 88, .wire = 9}, .kept_sockets = &kept, .n_kept = 1};
     AUTO_BUF text = BUF_INIT;
@@ -121,7 +119,6 @@ static void test_address_that_forges_a_line(void **state)
 
 static void test_broken(void **state)
 {
-    (void)state;
     static const char *const cases[] = {
         "",
         "counts 1 0 0\n",

@@ -29,7 +29,6 @@ static void write_file(const char *name, const char *text)
 
 static int make_folder(void **state)
 {
-    (void)state;
     snprintf(folder, sizeof(folder), "/tmp/mailproxy-watch-XXXXXX");
     if (!mkdtemp(folder))
         return -1;
@@ -41,7 +40,6 @@ static int make_folder(void **state)
 
 static int remove_folder(void **state)
 {
-    (void)state;
     unlink(path);
     unlink(other);
     return rmdir(folder);
@@ -64,7 +62,6 @@ static bool ends_with_change(struct file_watch *w)
 
 static void test_change(void **state)
 {
-    (void)state;
     struct file_watch w = {0};
     struct plan_file file = {.path = path};
     const struct plan p = {.files = &file, .n_files = 1};
@@ -91,7 +88,6 @@ static void test_change(void **state)
 /* A file that changes all the time holds the others back for a while only. */
 static void test_restless(void **state)
 {
-    (void)state;
     struct file_watch w = {0};
     struct plan_file files[] = {{.path = path}, {.path = other}};
     const struct plan p = {.files = files, .n_files = ARRAY_LEN(files)};
@@ -122,7 +118,6 @@ static void test_restless(void **state)
 
 static void test_nothing(void **state)
 {
-    (void)state;
     struct file_watch w = {0};
     const struct plan none = {0};
     bool is_changed;

@@ -10,7 +10,6 @@
 
 static void test_overview(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     check_shows("n1  mailproxy 0.1.0  up 2m");
@@ -27,7 +26,6 @@ static void test_overview(void **state)
 /* The screen of last time, unless this daemon may have none like it. */
 static void test_begins_where_it_ended(void **state)
 {
-    (void)state;
     t.last_screen = "limits";
     start(NULL, false);
     assert_int_equal(t.app.screen, SCREEN_BANS);
@@ -40,7 +38,6 @@ static void test_begins_where_it_ended(void **state)
 
 static void test_sessions(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2");
@@ -60,7 +57,6 @@ static void test_sessions(void **state)
 
 static void test_filter(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2/anna !tls=no");
@@ -84,7 +80,6 @@ static void test_filter(void **state)
 
 static void test_unknown_command(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("5");
@@ -96,7 +91,6 @@ static void test_unknown_command(void **state)
 
 static void test_roles(void **state)
 {
-    (void)state;
     start("{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":{\"product\":\"mailproxy\","
           "\"version\":\"0.1.0\",\"protocol\":1,\"node\":\"n1\",\"role\":\"viewer\"}}\n",
           false);
@@ -115,7 +109,6 @@ static void test_roles(void **state)
 
 static void test_read_only(void **state)
 {
-    (void)state;
     start(NULL, true);
     settle();
     keys("2x");
@@ -128,7 +121,6 @@ static void test_read_only(void **state)
 
 static void test_kill(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2");
@@ -152,7 +144,6 @@ static void test_kill(void **state)
 
 static void test_kill_marked_with_words(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2  ");
@@ -171,7 +162,6 @@ static void test_kill_marked_with_words(void **state)
 
 static void test_drain_checks_its_fields(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("3d");
@@ -195,7 +185,6 @@ static void test_drain_checks_its_fields(void **state)
 
 static void test_edit_sends_what_changed(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("4e");
@@ -213,7 +202,6 @@ static void test_edit_sends_what_changed(void **state)
 
 static void test_reload_shows_the_difference(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("R");
@@ -239,7 +227,6 @@ static void event(int number)
 
 static void test_events(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     AUTO_FREE char *early = asked("event.watch");
@@ -260,7 +247,6 @@ static void test_events(void **state)
 
 static void test_loss(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2");
@@ -280,7 +266,6 @@ static void test_loss(void **state)
 
 static void test_another_version(void **state)
 {
-    (void)state;
     start("{\"jsonrpc\":\"2.0\",\"method\":\"hello\",\"params\":{\"product\":\"mailproxy\","
           "\"version\":\"9.0\",\"protocol\":9,\"node\":\"n1\",\"role\":\"admin\"}}\n",
           false);
@@ -296,7 +281,6 @@ static void test_another_version(void **state)
 
 static void test_terms(void **state)
 {
-    (void)state;
     static const struct {
         const char *value, *term;
     } cases[] = {
@@ -321,7 +305,6 @@ static void test_terms(void **state)
 
 static void test_quoting(void **state)
 {
-    (void)state;
     static const char *const texts[] = {"plain", "two words", "it's \"odd\"",
                                         "\\",    "#x",        "a\tb\nc"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++) {
@@ -339,7 +322,6 @@ static void test_quoting(void **state)
 
 static void test_all_sizes(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     for (char screen = '1'; screen <= '7'; screen++) {
@@ -358,7 +340,6 @@ static void test_all_sizes(void **state)
 
 static void test_keys_that_mean_nothing(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     for (char screen = '1'; screen <= '7'; screen++) {

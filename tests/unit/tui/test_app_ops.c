@@ -36,7 +36,6 @@ static void check_end(char screen, const char *outcome, const char *words, bool 
 
 static void test_ends(void **state)
 {
-    (void)state;
     static const struct {
         const char *outcome, *words;
         bool is_bad;
@@ -58,7 +57,6 @@ static void test_ends(void **state)
  * that is being held does not wipe it away. */
 static void test_told_after_the_question(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2x");
@@ -82,7 +80,6 @@ static void test_told_after_the_question(void **state)
 /* What the operator began is told of, too, however soon it ends; what still runs is not over. */
 static void test_own_operation(void **state)
 {
-    (void)state;
     t.has_ended = true;
     start(NULL, false);
     settle();
@@ -99,7 +96,6 @@ static void test_own_operation(void **state)
 /* An operation of a daemon that is away is neither shown as running nor told as over. */
 static void test_away(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     check_shows("drain of main/b1: 3 of 10");
@@ -123,7 +119,6 @@ static void test_away(void **state)
 
 static void test_sentences(void **state)
 {
-    (void)state;
     static const struct {
         enum pane pane;
         enum action action;

@@ -125,7 +125,6 @@ static void ask(const char *method, json_t *params)
 
 static int setup(void **state)
 {
-    (void)state;
     memset(&t, 0, sizeof(t));
     t.now_ms = 1000;
     const struct cluster_member m[] = {{&t.rpc[0], "mx1"}, {&t.rpc[1], "mx2"}};
@@ -134,7 +133,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     cluster_free(t.cluster);
     json_decref(t.result);
     for (size_t k = 0; k < 2; k++)
@@ -164,7 +162,6 @@ static const char *unreached(size_t i, const char *member)
 
 static void test_failure_without_words(void **state)
 {
-    (void)state;
     ask("user.lock", json_object());
     fails(0, "user.lock", "");
     fails(1, "user.lock", "no such user");
@@ -179,7 +176,6 @@ static void test_failure_without_words(void **state)
 static void test_failure_of_many_words(void **state)
 {
     char text[512] = "x";
-    (void)state;
     for (size_t i = 0; i < 200; i++)
         memcpy(text + 1 + 2 * i, "\xc3\xa4", 3);
     for (size_t i = 0; i < 2; i++) {
@@ -193,7 +189,6 @@ static void test_failure_of_many_words(void **state)
 
 static void test_overdue_is_told(void **state)
 {
-    (void)state;
     ask("session.list", json_object());
     t.now_ms += 60000;
     (void)cluster_tick(t.cluster);
@@ -205,7 +200,6 @@ static void test_overdue_is_told(void **state)
 
 static void test_change_at_a_silent_daemon(void **state)
 {
-    (void)state;
     make_silent(1);
     ask("user.lock", json_pack("{s:s}", "name", "anna"));
     answers(0, "user.lock", "{\"count\":1}", NULL);
@@ -229,7 +223,6 @@ static void test_change_at_a_silent_daemon(void **state)
 /* What may take long by itself is waited for, and so is a daemon that answers other questions. */
 static void test_change_is_waited_for(void **state)
 {
-    (void)state;
     ask("session.kill", json_pack("{s:i}", "grace", 600000));
     answers(0, "session.kill", "{\"count\":1}", NULL);
     assert_int_equal(cluster_tick(t.cluster), -1);
@@ -254,7 +247,6 @@ static void test_change_is_waited_for(void **state)
 
 static void test_forgotten_stream_is_closed(void **state)
 {
-    (void)state;
     ask("event.watch", json_object());
     cluster_forget(t.cluster, on_answer, NULL);
     answers(0, "event.watch", "{\"stream\":5}", NULL);
@@ -269,7 +261,6 @@ static void test_forgotten_stream_is_closed(void **state)
 
 static void test_stream_begins_again(void **state)
 {
-    (void)state;
     ask("event.watch", json_object());
     answers(0, "event.watch", "{\"stream\":5}", NULL);
     answers(1, "event.watch", "{\"stream\":6}", NULL);
@@ -288,7 +279,6 @@ static void test_stream_begins_again(void **state)
 /* A daemon that has no part in what is shown is named, until it has. */
 static void test_stream_that_is_refused(void **state)
 {
-    (void)state;
     ask("event.watch", json_object());
     answers(0, "event.watch", "{\"stream\":5}", NULL);
     json_int_t id = json_integer_value(json_object_get(t.result, "stream"));

@@ -103,26 +103,22 @@ static void drive(int rows)
 
 static void test_no_rows(void **state)
 {
-    (void)state;
     drive(0);
 }
 
 static void test_one_row(void **state)
 {
-    (void)state;
     drive(1);
 }
 
 static void test_many_rows(void **state)
 {
-    (void)state;
     drive(30);
 }
 
 /* The same where all daemons are shown as one. */
 static void test_two_daemons(void **state)
 {
-    (void)state;
     t.n_daemons = 2;
     drive(3);
     assert_int_equal(t.app.n_nodes, 3);
@@ -133,7 +129,6 @@ static void test_two_daemons(void **state)
  * what is pasted. */
 static void test_no_answer_by_accident(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     app_key(&t.app, '2');
@@ -159,7 +154,6 @@ static void test_no_answer_by_accident(void **state)
 /* Above one object nothing is done before the number is typed. */
 static void test_number_is_typed(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2  x");
@@ -174,7 +168,6 @@ static void test_number_is_typed(void **state)
 /* Rows that are marked and not on the screen any more are hit by their columns, too. */
 static void test_marks_keep_their_rows(void **state)
 {
-    (void)state;
     t.rows = 200; /* more than are loaded at once */
     start(NULL, false);
     settle();
@@ -185,7 +178,6 @@ static void test_marks_keep_their_rows(void **state)
 /* "*" means all, even when the rest of them is still on its way. */
 static void test_all_are_marked_before_they_are_hit(void **state)
 {
-    (void)state;
     t.rows = 1500; /* more than one answer has */
     start(NULL, false);
     settle();
@@ -199,7 +191,6 @@ static void test_all_are_marked_before_they_are_hit(void **state)
 /* The view stays where it is, until the operator has chosen a row. */
 static void test_follows_only_what_was_chosen(void **state)
 {
-    (void)state;
     struct row_table *table;
     start(NULL, false);
     settle();

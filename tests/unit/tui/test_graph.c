@@ -34,7 +34,6 @@ static json_t *history(int first, int last, int gap_first, int gap_last)
 
 static void test_values(void **state)
 {
-    (void)state;
     double v[64];
     json_t *rows = history(1, 100, 92, 97);
     const struct graph_view view = {rows, &seconds, 0};
@@ -71,7 +70,6 @@ static void test_values(void **state)
 
 static void test_nice(void **state)
 {
-    (void)state;
     static const struct {
         double value;
         bool is_size;
@@ -115,7 +113,6 @@ static char *drawn(const struct graph_view *v, const struct graph *g, enum glyph
 
 static void test_words(void **state)
 {
-    (void)state;
     json_t *rows = history(1000, 1100, 0, 0);
     struct graph_view view = {rows, &seconds, 0};
     AUTO_FREE char *text = drawn(&view, &sessions, GLYPHS_FULL, 8, 80, NULL);
@@ -137,7 +134,6 @@ static void test_words(void **state)
 /* Two curves: one up, one down, told apart without colours. */
 static void test_curves(void **state)
 {
-    (void)state;
     enum style styles[6 * 20];
     json_t *rows = json_array();
     for (int i = 1; i <= 20; i++)
@@ -160,7 +156,6 @@ static void test_curves(void **state)
 
 static void test_all_sizes(void **state)
 {
-    (void)state;
     json_t *rows = history(1, 200, 50, 60);
     for (int height = 0; height < 20; height++)
         for (int width = 0; width < 130; width++)

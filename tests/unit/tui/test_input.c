@@ -23,7 +23,6 @@
 /* Two meanings of one key in one place would hide one of them. */
 static void test_keys_are_unique(void **state)
 {
-    (void)state;
     size_t n;
     const struct key_row *k = keys_all(&n);
     for (size_t i = 0; i < n; i++)
@@ -39,7 +38,6 @@ static void test_keys_are_unique(void **state)
 
 static void test_every_function_key_has_a_letter(void **state)
 {
-    (void)state;
     size_t n;
     const struct key_row *k = keys_all(&n);
     for (size_t i = 0; i < n; i++)
@@ -48,7 +46,6 @@ static void test_every_function_key_has_a_letter(void **state)
 
 static void test_finding_keys(void **state)
 {
-    (void)state;
     assert_int_equal(keys_find(1u << PANE_SESSIONS, 'x')->action, ACTION_KILL);
     assert_int_equal(keys_find(1u << PANE_SESSIONS, INPUT_F1 + 8)->action, ACTION_KILL);
     assert_int_equal(keys_find(1u << PANE_OPS, 'x')->action, ACTION_CANCEL);
@@ -60,7 +57,6 @@ static void test_finding_keys(void **state)
 
 static void test_key_names(void **state)
 {
-    (void)state;
     static const struct {
         int key;
         const char *name;
@@ -78,7 +74,6 @@ static void test_key_names(void **state)
 
 static void test_manual(void **state)
 {
-    (void)state;
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
@@ -93,7 +88,6 @@ static void test_manual(void **state)
 
 static void test_screens(void **state)
 {
-    (void)state;
     int focus = 7;
     assert_int_equal(screen_find("sessions", &focus), SCREEN_SESSIONS);
     assert_int_equal(focus, 0);
@@ -116,7 +110,6 @@ static void type(struct edit *e, const char *text)
 
 static void test_editing(void **state)
 {
-    (void)state;
     struct edit e = {0};
     type(&e, "helo");
     assert_true(edit_key(&e, INPUT_LEFT));
@@ -153,7 +146,6 @@ static void test_editing(void **state)
 
 static void test_drawing_the_editor(void **state)
 {
-    (void)state;
     struct screen s = {.glyphs = GLYPHS_FULL};
     struct edit e = {0};
     assert_true(screen_reset(&s, 1, 6));
@@ -181,7 +173,6 @@ static void press(struct prompt *p, const char *text)
 
 static void test_history(void **state)
 {
-    (void)state;
     struct prompt p = {0};
     prompt_remember(&p, PROMPT_COMMAND, "one");
     prompt_remember(&p, PROMPT_COMMAND, "two");
@@ -208,7 +199,6 @@ static void test_history(void **state)
 
 static void test_words(void **state)
 {
-    (void)state;
     static const struct {
         const char *text;
         size_t n;
@@ -233,7 +223,6 @@ static void test_words(void **state)
 
 static void test_completion(void **state)
 {
-    (void)state;
     struct prompt p = {0};
     prompt_open(&p, PROMPT_COMMAND, "session ki");
     assert_int_equal(prompt_key(&p, INPUT_TAB), PROMPT_COMPLETE);
@@ -263,7 +252,6 @@ static void test_completion(void **state)
 
 static void test_leaving_the_prompt(void **state)
 {
-    (void)state;
     struct prompt p = {0};
     prompt_open(&p, PROMPT_FILTER, "");
     press(&p, "a");
@@ -277,7 +265,6 @@ static void test_leaving_the_prompt(void **state)
 
 static void test_default_is_no(void **state)
 {
-    (void)state;
     struct dialog d = {0};
     const struct command *c = commands_find("session", "kill");
     dialog_open(&d, DIALOG_OF_ACT, "Yes", "End %s?", "1");
@@ -306,7 +293,6 @@ static void test_default_is_no(void **state)
 
 static void test_passwords_twice(void **state)
 {
-    (void)state;
     struct dialog d = {0};
     const struct command *c = commands_find("user", "passwd");
     dialog_open(&d, DIALOG_OF_ACT, "Set", "Set the password");
@@ -331,7 +317,6 @@ static void test_passwords_twice(void **state)
 /* At any size something sensible is drawn. */
 static void test_dialog_sizes(void **state)
 {
-    (void)state;
     size_t n;
     struct dialog d = {0};
     const struct command *c = commands_find("user", "set");
@@ -394,7 +379,6 @@ static void test_dialog_words(void **state)
 
 static void test_settings(void **state)
 {
-    (void)state;
     struct settings s, t;
     char dir[] = "/tmp/tui-XXXXXX";
     AUTO_FREE char *error = NULL;
@@ -452,7 +436,6 @@ static void test_settings(void **state)
 
 static void test_named_filters(void **state)
 {
-    (void)state;
     struct settings s;
     char name[16];
     settings_init(&s);

@@ -19,7 +19,6 @@ static json_t *lists[NODES];
 
 static int drop_lists(void **state)
 {
-    (void)state;
     for (int i = 0; i < NODES; i++) {
         json_decref(lists[i]);
         lists[i] = NULL;
@@ -104,7 +103,6 @@ static void test_pages(void **state)
     static const size_t sizes[NODES] = {4000, 900, 2500};
     size_t n = 0, limit = 180;
     struct merge_window w = {0};
-    (void)state;
     make_lists(sizes);
     AUTO_FREE json_int_t *all = calloc(sizes[0] + sizes[1] + sizes[2], sizeof(*all));
     for (int i = 0; i < NODES; i++)
@@ -179,7 +177,6 @@ static void test_daemons_come_and_go(void **state)
         size_t offset;
     } steps[] = {{1, 11000}, {3, 11000}, {7, 11000}, {7, 11060}, {6, 11060}, {5, 11000},
                  {7, 11900}, {7, 31000}, {3, 9000},  {7, 41000}, {4, 2000},  {7, 20000}};
-    (void)state;
     for (int set = 0; set < 4; set++) {
         struct merge_window w = {0};
         make_lists(sizes[set % 2]);
@@ -214,7 +211,6 @@ static void test_jump(void **state)
     const struct command *c = commands_find("session", "list");
     json_t *params = json_pack("{s:s, s:i, s:i}", "sort", "in", "limit", 100, "offset", 3000);
     json_int_t last = 0;
-    (void)state;
     make_lists(sizes);
     for (int round = 0; round < 4; round++) {
         struct merge_answer a[NODES] = {{.name = "n0"}, {.name = "n1"}, {.name = "n2"}};
@@ -251,7 +247,6 @@ static void test_by_node(void **state)
     static const size_t sizes[NODES] = {700, 90, 400};
     static const char *const names[NODES] = {"mx2", "mx3", "mx1"};
     const struct command *c = commands_find("session", "list");
-    (void)state;
     make_lists(sizes);
     for (int is_descending = 0; is_descending < 2; is_descending++) {
         static const int turns[2][NODES] = {{2, 0, 1}, {1, 0, 2}};
@@ -325,7 +320,6 @@ static void check_merge(const char *noun, const char *verb, const char *params, 
 /* Counts are added up, of times the longest is taken. */
 static void test_totals(void **state)
 {
-    (void)state;
     check_merge("stats", "show", "{}", "{\"sessions\":5,\"in\":10,\"p95\":400}",
                 "{\"sessions\":2,\"in\":1,\"p95\":30}", "{\"sessions\":7,\"in\":11,\"p95\":400}");
     check_merge("stats", "show", "{}", NULL, "{\"sessions\":2}", "{\"sessions\":2}");
@@ -333,7 +327,6 @@ static void test_totals(void **state)
 
 static void test_groups(void **state)
 {
-    (void)state;
     check_merge("session", "top", "{\"by\":\"user\",\"sort\":\"-sessions\",\"limit\":2}",
                 "{\"rows\":[{\"key\":\"bob\",\"sessions\":4,\"age\":9,\"share\":66},"
                 "{\"key\":\"eve\",\"sessions\":2,\"age\":1,\"share\":33}]}",
@@ -354,7 +347,6 @@ static void test_groups(void **state)
 /* The clocks of two daemons do not tick together; one has a longer past. */
 static void test_samples(void **state)
 {
-    (void)state;
     check_merge("stats", "history", "{\"step\":\"1s\"}",
                 "{\"rows\":[{\"time\":2400,\"sessions\":10},{\"time\":3400,\"sessions\":20}]}",
                 "{\"rows\":[{\"time\":1000,\"sessions\":1},{\"time\":2000,\"sessions\":2},"
@@ -372,7 +364,6 @@ static void test_samples(void **state)
 
 static void test_objects(void **state)
 {
-    (void)state;
     check_merge("system", "status", "{}", "{\"uptime\":9,\"state\":\"running\"}",
                 "{\"uptime\":4,\"state\":\"stopping\"}",
                 "{\"uptime\":4,\"nodes\":["
@@ -388,7 +379,6 @@ static void test_objects(void **state)
 /* What happened is given newest first, whoever tells it; lists without an order one by one. */
 static void test_order(void **state)
 {
-    (void)state;
     check_merge("audit", "list", "{}", "{\"rows\":[{\"time\":9},{\"time\":3}]}",
                 "{\"rows\":[{\"time\":5}]}",
                 "{\"rows\":[{\"time\":9,\"node\":\"mx1\",\"node#\":0},"

@@ -32,7 +32,6 @@ static void take(struct overview *o, int first, int last)
 
 static void test_history_is_merged(void **state)
 {
-    (void)state;
     struct overview o = {0};
     unsigned all = overview_wanted(&o, 1000000);
     assert_int_equal(all, 240);
@@ -54,7 +53,6 @@ static void test_history_is_merged(void **state)
 /* Each span asks for what is compared, too. */
 static void test_spans(void **state)
 {
-    (void)state;
     static const unsigned samples[] = {240, 1200, 120, 1800, 2880};
     struct overview o = {0};
     for (size_t i = 0; i < ARRAY_LEN(samples); i++) {
@@ -67,7 +65,6 @@ static void test_spans(void **state)
 
 static void test_cursor(void **state)
 {
-    (void)state;
     struct overview o = {.cols = 60};
     overview_move_cursor(&o, -1); /* there is nothing yet */
     assert_int_equal(o.cursor_ms, 0);
@@ -107,7 +104,6 @@ static json_t *backends(void)
 
 static void test_warnings(void **state)
 {
-    (void)state;
     struct overview o = {.backends = backends()};
     struct overview_warning w[8];
     o.status = json_loads("{\"state\":\"running\",\"restarts\":2,\"uptime\":5000}", 0, NULL);
@@ -134,7 +130,6 @@ static void test_warnings(void **state)
 /* Words for people: since when, which protocols, and why without saying them twice. */
 static void test_words_of_warnings(void **state)
 {
-    (void)state;
     static const struct {
         const char *health, *down, *admin, *reason;
         int since_ms; /* ago; 0 = nobody knows */
@@ -173,7 +168,6 @@ static void test_words_of_warnings(void **state)
 
 static void test_warnings_of_several(void **state)
 {
-    (void)state;
     struct overview o = {0};
     struct overview_warning w[8];
     o.backends = json_loads(
@@ -208,7 +202,6 @@ static enum style style_of(const struct overview_warning *w, size_t n, const cha
 
 static void test_warnings_of_certificates(void **state)
 {
-    (void)state;
     static const struct {
         int days;
         const char *text; /* NULL = no warning */
@@ -244,7 +237,6 @@ static void test_warnings_of_certificates(void **state)
 
 static void test_warnings_of_an_upgrade(void **state)
 {
-    (void)state;
     struct overview o = {0};
     struct overview_warning w[8];
     o.status = json_loads("{\"state\":\"running\",\"old_pid\":7,\"old_sessions\":3,"
@@ -262,7 +254,6 @@ static void test_warnings_of_an_upgrade(void **state)
 
 static void test_backend_states(void **state)
 {
-    (void)state;
     static const struct {
         const char *admin, *health, *text;
         enum style style;
@@ -316,7 +307,6 @@ static json_t *busy_backends(void)
  * is down takes the place of what it does not have. */
 static void test_backend_line(void **state)
 {
-    (void)state;
     static const struct {
         int cols;
         const char *texts[6];
@@ -342,7 +332,6 @@ static void test_backend_line(void **state)
 
 static void test_backend_warnings(void **state)
 {
-    (void)state;
     struct overview o = {.backends = busy_backends()};
     struct overview_warning w[12];
     size_t n = overview_warnings(&o, w, ARRAY_LEN(w)), found = 0;
@@ -357,7 +346,6 @@ static void test_backend_warnings(void **state)
 /* On a low screen the worst are shown; the others come when they are picked. */
 static void test_many_warnings(void **state)
 {
-    (void)state;
     struct overview o = {.backends = json_array(), .stats = json_object()};
     for (int i = 0; i < 9; i++) {
         char name[8];
@@ -393,7 +381,6 @@ static const struct overview_line *picked_after(struct overview *o, int by)
 /* Every line leads somewhere, and what is picked stays so wherever it is drawn. */
 static void test_lines(void **state)
 {
-    (void)state;
     struct overview o = {.backends = backends(), .stats = json_object()};
     struct screen s = {.glyphs = GLYPHS_FULL};
     o.top_users = json_loads("[{\"key\":\"anna\",\"sessions\":7}]", 0, NULL);
@@ -438,7 +425,6 @@ static void test_lines(void **state)
 /* A warning grows older while it is looked at. */
 static void test_picked_warning_ages(void **state)
 {
-    (void)state;
     struct overview o = {.backends = busy_backends(), .stats = json_object()};
     struct screen s = {.glyphs = GLYPHS_FULL};
     assert_true(screen_reset(&s, 50, 160));
@@ -464,7 +450,6 @@ static void test_picked_warning_ages(void **state)
 
 static void test_all_sizes(void **state)
 {
-    (void)state;
     struct overview o = {.backends = backends()};
     int now = (int)(clock_wall_ms() / 1000 % 1000000);
     take(&o, now - 100, now);

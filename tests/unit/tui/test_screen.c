@@ -40,7 +40,6 @@ static struct screen new_screen(int rows, int cols, enum glyphs glyphs)
 
 static void test_text(void **state)
 {
-    (void)state;
     static const struct {
         int col, width;
         const char *text, *full, *ascii;
@@ -74,7 +73,6 @@ static void test_text(void **state)
 
 static void test_wide_at_the_edge(void **state)
 {
-    (void)state;
     struct screen s = new_screen(1, 3, GLYPHS_FULL);
     (void)screen_text(&s, 0, 2, 1, STYLE_NORMAL, str_of("日"));
     check(&s, "  …\n");
@@ -86,7 +84,6 @@ static void test_wide_at_the_edge(void **state)
 
 static void test_places(void **state)
 {
-    (void)state;
     struct screen s = new_screen(2, 8, GLYPHS_FULL);
     screen_right(&s, 0, 0, 8, STYLE_NORMAL, STR("42"));
     screen_right(&s, 1, 0, 4, STYLE_NORMAL, STR("123456"));
@@ -100,7 +97,6 @@ static void test_places(void **state)
 
 static void test_shapes(void **state)
 {
-    (void)state;
     struct screen s = new_screen(3, 10, GLYPHS_FULL), a = new_screen(3, 10, GLYPHS_ASCII);
     screen_box(&s, 0, 0, 3, 10, STR("hi"));
     check(&s, "┌─ hi ───┐\n│        │\n└────────┘\n");
@@ -117,7 +113,6 @@ static void test_shapes(void **state)
 
 static void test_columns(void **state)
 {
-    (void)state;
     struct screen s = new_screen(2, 6, GLYPHS_FULL), a = new_screen(2, 3, GLYPHS_ASCII);
     for (int i = 0; i <= 4; i++)
         screen_column(&s, 1, i, 2, STYLE_GRAPH, (uint64_t)i, 4);
@@ -132,7 +127,6 @@ static void test_columns(void **state)
 
 static void test_sizes(void **state)
 {
-    (void)state;
     struct screen s = {.glyphs = GLYPHS_FULL};
     assert_false(screen_reset(&s, 0, 0));
     assert_true(screen_reset(&s, 1, 1));
@@ -146,7 +140,6 @@ static void test_sizes(void **state)
 
 static void test_page(void **state)
 {
-    (void)state;
     struct screen s = new_screen(3, 12, GLYPHS_FULL);
     struct text_page p = {0};
     text_page_clear(&p); /* nothing there yet */
@@ -195,7 +188,6 @@ static void test_page_wraps(void **state)
 
 static void test_page_sideways(void **state)
 {
-    (void)state;
     struct screen s = new_screen(1, 6, GLYPHS_FULL);
     struct text_page p = {0};
     (void)text_page_add(&p, STYLE_NORMAL, STR("0123456789日本\n"));
@@ -210,7 +202,6 @@ static void test_page_sideways(void **state)
 
 static void test_page_follows(void **state)
 {
-    (void)state;
     struct screen s = new_screen(2, 6, GLYPHS_FULL);
     struct text_page p = {.is_stream = true, .is_following = true};
     for (int i = 0; i < 5; i++) {
@@ -251,7 +242,6 @@ static const char two_backends[] =
 
 static void test_list(void **state)
 {
-    (void)state;
     struct screen s = new_screen(4, 82, GLYPHS_ASCII);
     struct list_view_view l;
     list_view_init(&l, commands_find("backend", "list"), "pool name", "sessions", "no backends");
@@ -280,7 +270,6 @@ static void test_list(void **state)
 /* Where there is room for it, what has a value is shown though it is not by default. */
 static void test_list_fills_the_room(void **state)
 {
-    (void)state;
     struct screen s = new_screen(3, 110, GLYPHS_FULL);
     struct list_view_view l;
     list_view_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
@@ -315,7 +304,6 @@ static void test_list_fills_the_room(void **state)
 
 static void test_list_colours_states(void **state)
 {
-    (void)state;
     struct screen s = new_screen(3, 90, GLYPHS_FULL);
     struct list_view_view l;
     list_view_init(&l, commands_find("op", "list"), "id", "", "none");
@@ -334,7 +322,6 @@ static void test_list_colours_states(void **state)
 /* Why a login failed is read before where it was: columns give way to the text. */
 static void test_list_gives_way_to_text(void **state)
 {
-    (void)state;
     static const char events[] =
         "{\"rows\":[{\"time\":1000,\"type\":\"failure\",\"session\":\"1-4711\","
         "\"proto\":\"imap\",\"user\":\"anna@example.org\",\"ip\":\"192.0.2.123\","
@@ -367,7 +354,6 @@ static void test_list_gives_way_to_text(void **state)
 /* What is long comes behind everything else. */
 static void test_page_object(void **state)
 {
-    (void)state;
     struct text_page p = {.glyphs = GLYPHS_FULL};
     const struct command *c = commands_find("backend", "show");
     json_t *b = json_pack("{s:s, s:s, s:o}", "name", "b1", "pool", "main", "capabilities",
@@ -386,7 +372,6 @@ static void test_page_object(void **state)
 /* Numbers are never cut, whatever the width; the name is the last to go. */
 static void test_narrow_lists(void **state)
 {
-    (void)state;
     struct list_view_view l;
     list_view_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
     list_take(&l, two_backends);
@@ -405,7 +390,6 @@ static void test_narrow_lists(void **state)
 
 static void test_wide_list(void **state)
 {
-    (void)state;
     struct list_view_view l;
     struct screen s = new_screen(3, 40, GLYPHS_ASCII);
     list_view_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
@@ -433,7 +417,6 @@ static void test_wide_list(void **state)
 
 static void test_empty_lists(void **state)
 {
-    (void)state;
     struct list_view_view l;
     struct screen s = new_screen(3, 60, GLYPHS_ASCII);
     list_view_init(&l, commands_find("backend", "list"), "pool name", "", "no backends");
@@ -457,7 +440,6 @@ static void test_empty_lists(void **state)
 /* What was picked is shown, whatever else there is; the last column stays. */
 static void test_picked_columns(void **state)
 {
-    (void)state;
     struct list_view_view l;
     struct screen s = {.glyphs = GLYPHS_ASCII};
     AUTO_BUF text = BUF_INIT;

@@ -148,7 +148,6 @@ static size_t n_marked_of(const char *prefix)
 /* An answer to what is not asked any more is nobody's rows. */
 static void test_late_marks(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2");
@@ -178,7 +177,6 @@ static void test_late_marks(void **state)
 /* In a daemon's own tab its rows are marked, once. */
 static void test_marks_of_one(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2]");
@@ -192,7 +190,6 @@ static void test_marks_of_one(void **state)
 
 static void test_marks_without_a_lost_one(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2");
@@ -213,7 +210,6 @@ static void test_marks_without_a_lost_one(void **state)
 
 static void test_marks_without_a_silent_one(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("2");
@@ -236,7 +232,6 @@ static bool body_has(const char *text)
 /* Sessions that a daemon does not count are not waited for. */
 static void test_counted_in_part(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("4");
@@ -258,7 +253,6 @@ static void test_counted_in_part(void **state)
 /* An end joins its failure, whatever other daemons had since then. */
 static void test_end_of_an_old_failure(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("6");
@@ -276,7 +270,6 @@ static void test_end_of_an_old_failure(void **state)
 /* After a loss of all there is one stream, not one more. */
 static void test_one_stream_after_losses(void **state)
 {
-    (void)state;
     start(NULL, false);
     settle();
     keys("6");

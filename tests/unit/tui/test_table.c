@@ -51,7 +51,6 @@ static void check(const struct row_table *t, const char *want)
 
 static void test_selection_follows_identity(void **state)
 {
-    (void)state;
     struct row_table t;
     start(&t);
     take(&t, "1 2 3 4 5 6", 6, 0);
@@ -67,7 +66,6 @@ static void test_selection_follows_identity(void **state)
 
 static void test_gone_rows_stay_once(void **state)
 {
-    (void)state;
     struct row_table t;
     start(&t);
     take(&t, "1 2 3 4 5 6", 6, 0);
@@ -92,7 +90,6 @@ static void test_gone_rows_stay_once(void **state)
 
 static void test_first_row_goes(void **state)
 {
-    (void)state;
     struct row_table t;
     start(&t);
     take(&t, "1 2 3", 3, 0);
@@ -110,7 +107,6 @@ static void test_first_row_goes(void **state)
 
 static void test_no_ghosts_of_another_question(void **state)
 {
-    (void)state;
     struct row_table t;
     start(&t);
     take(&t, "1 2 3", 3, 0);
@@ -126,7 +122,6 @@ static void test_no_ghosts_of_another_question(void **state)
 
 static void test_scrolled_list_keeps_its_place(void **state)
 {
-    (void)state;
     struct row_table t;
     start(&t);
     take(&t, "1 2 3 4 5 6 7 8 9", 9, 0);
@@ -141,7 +136,6 @@ static void test_scrolled_list_keeps_its_place(void **state)
 
 static void test_moving_is_clamped(void **state)
 {
-    (void)state;
     struct row_table t;
     start(&t);
     row_table_move(&t, 1); /* nothing is there yet */
@@ -168,7 +162,6 @@ static void test_moving_is_clamped(void **state)
 
 static void test_window(void **state)
 {
-    (void)state;
     struct row_table t;
     start(&t);
     take(&t, "0 1 2 3 4 5 6 7 8 9 10 11", 1000, 0);
@@ -194,7 +187,6 @@ static void test_window(void **state)
 /* The end is counted from the end: the list may be longer than is sorted. */
 static void test_window_from_end(void **state)
 {
-    (void)state;
     struct row_table t;
     start(&t);
     take(&t, "0 1 2 3 4 5 6 7 8 9 10 11", 100000, 0);
@@ -220,7 +212,6 @@ static void test_window_from_end(void **state)
 
 static void test_marks(void **state)
 {
-    (void)state;
     struct row_table t;
     start(&t);
     take(&t, "1 2 3", 3, 0);
@@ -250,7 +241,6 @@ static void test_marks(void **state)
 
 static void test_sorting(void **state)
 {
-    (void)state;
     struct row_table t;
     char text[72];
     start(&t);
@@ -286,7 +276,6 @@ static void test_sorting(void **state)
 
 static void test_sorted_here(void **state)
 {
-    (void)state;
     struct row_table t;
     row_table_init(&t, commands_find("listener", "list"), "name", "-name");
     row_table_set_page(&t, 4);
@@ -304,7 +293,6 @@ static void test_sorted_here(void **state)
 
 static void test_identity_of_backends(void **state)
 {
-    (void)state;
     struct row_table t;
     char id[TABLE_ID_MAX];
     row_table_init(&t, commands_find("backend", "list"), "pool name", "");
@@ -318,7 +306,6 @@ static void test_identity_of_backends(void **state)
 
 static void test_events(void **state)
 {
-    (void)state;
     struct row_table t;
     row_table_init(&t, commands_find("event", "watch"), "", "");
     row_table_set_page(&t, 3);
@@ -338,7 +325,6 @@ static void test_events(void **state)
 /* A row goes behind those that are not greater. */
 static void test_events_in_order(void **state)
 {
-    (void)state;
     static const int times[] = {5, 1, 9, 5, 3, 9, 1, 5};
     static const int order[] = {1, 6, 4, 0, 3, 7, 2, 5};
     struct row_table t;
@@ -354,7 +340,6 @@ static void test_events_in_order(void **state)
 /* A long night: the newest are kept, both ends are a key away, and the selected row stays. */
 static void test_many_events(void **state)
 {
-    (void)state;
     const size_t max = 100000;
     struct row_table t;
     row_table_init(&t, commands_find("event", "watch"), "", "");
@@ -379,7 +364,6 @@ static void test_many_events(void **state)
 
 static void test_unknown_total(void **state)
 {
-    (void)state;
     struct row_table t;
     row_table_init(&t, commands_find("user", "list"), "name", "name");
     row_table_set_page(&t, 2);
@@ -394,7 +378,6 @@ static void test_unknown_total(void **state)
 
 static void test_without_a_command(void **state)
 {
-    (void)state;
     struct row_table t;
     char text[72];
     row_table_init(&t, NULL, "", "");

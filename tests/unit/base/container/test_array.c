@@ -11,7 +11,6 @@
 
 static void test_growing(void **state)
 {
-    (void)state;
     size_t *v = NULL, n = 0, cap = 0, grown = 0;
     while (n < 1000) {
         size_t before = cap;

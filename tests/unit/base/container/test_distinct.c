@@ -22,7 +22,6 @@ static unsigned count_of(unsigned n, uint64_t seed)
 
 static void test_estimates(void **state)
 {
-    (void)state;
     assert_int_equal(count_of(0, 1), 0);
     for (unsigned n = 1; n <= DISTINCT_EXACT; n++)
         for (uint64_t seed = 0; seed < 100; seed++)
@@ -39,7 +38,6 @@ static void test_estimates(void **state)
 
 static void test_new_and_full(void **state)
 {
-    (void)state;
     struct distinct d = {0};
     assert_true(distinct_add(&d, 77));
     assert_false(distinct_add(&d, 77));
@@ -54,7 +52,6 @@ static void test_new_and_full(void **state)
 /* What two have seen counts once, whether they are few or many. */
 static void test_together(void **state)
 {
-    (void)state;
     static const unsigned sizes[] = {1, 5, 8, 20, 100};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         struct distinct a = {0}, b = {0};

@@ -65,7 +65,6 @@ static void end(void)
 
 static void test_order_of_one_source(void **state)
 {
-    (void)state;
     begin(100);
     assert_null(pop());
     for (unsigned i = 0; i < 50; i++)
@@ -79,7 +78,6 @@ static void test_order_of_one_source(void **state)
 /* Whoever queued a thousand before: a newcomer waits for one of them. */
 static void test_newcomer_is_next_but_one(void **state)
 {
-    (void)state;
     begin(4096);
     for (unsigned i = 0; i < 1000; i++)
         assert_int_equal(push(1, i), 0);
@@ -93,7 +91,6 @@ static void test_newcomer_is_next_but_one(void **state)
 
 static void test_sources_take_turns(void **state)
 {
-    (void)state;
     begin(4096);
     for (unsigned i = 0; i < 300; i++)
         assert_int_equal(push(1, i), 0);
@@ -115,7 +112,6 @@ static void test_sources_take_turns(void **state)
 /* One takes half, the next half of the rest: there is always room for another. */
 static void test_shares(void **state)
 {
-    (void)state;
     begin(1024);
     assert_int_equal(fill(1), 512);
     assert_int_equal(fill(2), 256);
@@ -132,7 +128,6 @@ static void test_shares(void **state)
 
 static void test_own_source_has_no_share(void **state)
 {
-    (void)state;
     begin(100);
     assert_int_equal(fill(FAIR_SOURCE_OWN), 100);
     end();
@@ -144,7 +139,6 @@ static void test_own_source_has_no_share(void **state)
 
 static void test_leaving(void **state)
 {
-    (void)state;
     begin(100);
     for (unsigned i = 0; i < 5; i++)
         assert_int_equal(push(1, i), 0);
@@ -165,7 +159,6 @@ static void test_leaving(void **state)
 /* Places come back to the source that left them. */
 static void test_share_after_leaving(void **state)
 {
-    (void)state;
     begin(64);
     assert_int_equal(fill(1), 32);
     for (unsigned i = 0; i < 32; i++)

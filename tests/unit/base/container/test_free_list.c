@@ -17,7 +17,6 @@
 static void test_taken_again(void **state)
 {
     struct free_list s;
-    (void)state;
     free_list_init(&s, BLOCK, 2);
     char *p = free_list_take(&s), *q = free_list_take(&s);
     assert_ptr_not_equal(p, q);
@@ -42,7 +41,6 @@ static void test_no_more_than_that(void **state)
 {
     struct free_list s;
     void *blocks[5];
-    (void)state;
     free_list_init(&s, BLOCK, 2);
     for (size_t i = 0; i < 5; i++)
         assert_non_null(blocks[i] = free_list_take(&s));

@@ -55,7 +55,6 @@ static void assert_in_order(size_t n)
 
 static void test_one_by_one(void **state)
 {
-    (void)state;
     for (size_t n = 0; n < MOST; n += 7) {
         unsigned seed = (unsigned)n;
         is_lowest_first = n % 2;
@@ -70,7 +69,6 @@ static void test_one_by_one(void **state)
 
 static void test_all_at_once(void **state)
 {
-    (void)state;
     for (size_t n = 0; n < MOST; n += 7) {
         unsigned seed = (unsigned)n;
         is_lowest_first = n % 2;
@@ -84,7 +82,6 @@ static void test_all_at_once(void **state)
 /* The best of many in a bounded heap: the worst of those kept is on top and makes room. */
 static void test_bounded(void **state)
 {
-    (void)state;
     int all[MOST];
     unsigned seed = 5;
     is_lowest_first = true;

@@ -31,7 +31,6 @@ static void check(const struct list *head, const char *want)
 
 static void test_list(void **state)
 {
-    (void)state;
     struct list head, other;
     struct item items[6];
     list_init(&head);

@@ -14,7 +14,6 @@
 
 static void test_empty(void **state)
 {
-    (void)state;
     struct map m = {0};
     size_t pos = 0;
     assert_null(map_get(&m, STR("x")));
@@ -25,7 +24,6 @@ static void test_empty(void **state)
 
 static void test_keys(void **state)
 {
-    (void)state;
     struct map m = {0};
     int a, b, c;
     void *old = &a;
@@ -55,7 +53,6 @@ static void test_keys(void **state)
 /* Changes drawn by a fixed generator; an array knows what has to be there. */
 static void test_many(void **state)
 {
-    (void)state;
     struct map m = {0};
     static int values[KEYS];
     bool is_in[KEYS] = {false};

@@ -36,7 +36,6 @@ static struct item items[ITEMS];
 
 static int setup(void **state)
 {
-    (void)state;
     for (uint64_t i = 0; i < ITEMS; i++)
         items[i] = (struct item){.number = i};
     return 0;
@@ -66,7 +65,6 @@ static void take(struct table *t, struct item *i)
 
 static void test_empty(void **state)
 {
-    (void)state;
     struct table t = {.key = item_key};
     expect_all(&t);
     assert_null(table_del(&t, key_of(&items[0])));
@@ -82,7 +80,6 @@ static void test_empty(void **state)
 /* Every size on the way up and down, looked at again and again. */
 static void test_sizes(void **state)
 {
-    (void)state;
     struct table t = {.key = item_key};
     for (size_t i = 0; i < ITEMS; i++) {
         put(&t, &items[i]);
@@ -102,7 +99,6 @@ static void test_sizes(void **state)
 /* Changes drawn by a fixed generator, more coming than going, then the other way round. */
 static void test_many(void **state)
 {
-    (void)state;
     struct table t = {.key = item_key};
     for (uint64_t step = 1; step <= 60000; step++) {
         uint64_t r = hash_mix(step);

@@ -44,14 +44,12 @@ static void set(struct item *i, uint64_t due_ms)
 
 static int setup(void **state)
 {
-    (void)state;
     wheel_init(&wheel, 1000000);
     return 0;
 }
 
 static void test_one(void **state)
 {
-    (void)state;
     struct item i;
     wheel_timer_init(&i.timer);
     set(&i, 1000300);
@@ -67,7 +65,6 @@ static void test_one(void **state)
 
 static void test_move(void **state)
 {
-    (void)state;
     struct item i;
     wheel_timer_init(&i.timer);
     set(&i, 1001000);
@@ -88,7 +85,6 @@ static void test_move(void **state)
 
 static void test_far(void **state)
 {
-    (void)state;
     const uint64_t turn = (uint64_t)WHEEL_SLOTS * WHEEL_TICK_MS;
     struct item near, far;
     wheel_timer_init(&near.timer);
@@ -107,7 +103,6 @@ static void test_far(void **state)
 
 static void test_many(void **state)
 {
-    (void)state;
     static struct item items[ITEMS];
     uint64_t seed = 0, now = 1000000, last = now;
     for (size_t i = 0; i < ITEMS; i++)

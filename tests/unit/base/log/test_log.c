@@ -69,7 +69,6 @@ static void configure(const char *name, enum log_level level, enum log_format fo
 
 static int setup(void **state)
 {
-    (void)state;
     snprintf(folder, sizeof(folder), "/tmp/mailproxy-log-XXXXXX");
     return mkdtemp(folder) ? 0 : -1;
 }
@@ -77,7 +76,6 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     static const char *const names[] = {"a", "b", "a.1", "pipe", "socket"};
-    (void)state;
     log_fini();
     for (size_t i = 0; i < ARRAY_LEN(names); i++)
         (void)remove(path_of(names[i]));
@@ -86,7 +84,6 @@ static int teardown(void **state)
 
 static void test_levels(void **state)
 {
-    (void)state;
     const struct log_sink_spec specs[] = {
         {.target = LOG_TARGET_FILE, .path = path_of("a"), .level = LOG_LEVEL_WARN},
         {.target = LOG_TARGET_FILE,
@@ -115,7 +112,6 @@ static void test_levels(void **state)
 
 static void test_reopen(void **state)
 {
-    (void)state;
     configure("a", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
     LOG_EVENT(LOG_LEVEL_INFO, "first", KV_U64("n", 1));
     assert_int_equal(rename(path_of("a"), path_of("a.1")), 0);
@@ -131,7 +127,6 @@ static void test_reopen(void **state)
 
 static void test_given_file(void **state)
 {
-    (void)state;
     int first, second;
     assert_int_equal(log_open_file(path_of("a"), &first), 0);
     const struct log_sink_spec spec = {
@@ -149,7 +144,6 @@ static void test_given_file(void **state)
 
 static void test_links(void **state)
 {
-    (void)state;
     int fd = -1;
     assert_int_equal(symlink(path_of("b"), path_of("a")), 0);
     assert_int_equal(log_open_file(path_of("a"), &fd), -ERR_SYMLINK);
@@ -159,7 +153,6 @@ static void test_links(void **state)
 
 static void test_wrong_sink(void **state)
 {
-    (void)state;
     configure("a", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
     struct log_sink_spec specs[] = {
         {.target = LOG_TARGET_FILE, .path = path_of("b"), .level = LOG_LEVEL_INFO},
@@ -178,7 +171,6 @@ static void test_wrong_sink(void **state)
 /* Whoever has a file open keeps it, and says what it could not do. */
 static void test_not_opened_again(void **state)
 {
-    (void)state;
     struct log_state st;
     configure("a", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
     assert_int_equal(log_states(&st, 1), 1);
@@ -308,20 +300,17 @@ static void check_unread_pipe(bool has_thread)
 
 static void test_unread_pipe(void **state)
 {
-    (void)state;
     check_unread_pipe(false);
 }
 
 static void test_unread_pipe_of_thread(void **state)
 {
-    (void)state;
     check_unread_pipe(true);
 }
 
 /* The end does not wait for a reader either. */
 static void test_end_with_unread_pipe(void **state)
 {
-    (void)state;
     const struct log_sink_spec spec = {
         .target = LOG_TARGET_FILE, .path = path_of("pipe"), .level = LOG_LEVEL_INFO};
     assert_int_equal(mkfifo(spec.path, 0600), 0);
@@ -336,7 +325,6 @@ static void test_end_with_unread_pipe(void **state)
 
 static void test_thread(void **state)
 {
-    (void)state;
     configure("a", LOG_LEVEL_INFO, LOG_FORMAT_TEXT);
     LOG_EVENT(LOG_LEVEL_INFO, "before", KV_U64("n", 1));
     assert_int_equal(log_start(NULL), 0);
@@ -363,7 +351,6 @@ static void test_thread(void **state)
 /* A full disk: said to the other sink, and to the first one when it is well again. */
 static void test_full_disk(void **state)
 {
-    (void)state;
     int fd = open("/dev/full", O_WRONLY | O_CLOEXEC), good;
     assert_true(fd >= 0);
     const struct log_sink_spec specs[] = {
@@ -400,7 +387,6 @@ static int bound_socket(const char *path)
 /* Nobody listens, then somebody who does not read, then who does. */
 static void test_syslog(void **state)
 {
-    (void)state;
     const struct log_sink_spec spec = {
         .target = LOG_TARGET_SYSLOG, .path = path_of("socket"), .level = LOG_LEVEL_INFO};
     char packet[4200];
@@ -436,7 +422,6 @@ static void test_syslog(void **state)
 
 static void test_names(void **state)
 {
-    (void)state;
     enum log_level level;
     for (int i = 0; i < LOG_LEVEL_COUNT; i++) {
         assert_int_equal(log_level_parse(log_level_name((enum log_level)i), &level), 0);

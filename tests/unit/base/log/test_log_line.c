@@ -29,7 +29,6 @@ static void check(const struct log_field *fields, size_t n, const char *text, co
 
 static void test_fields(void **state)
 {
-    (void)state;
     const struct log_field fields[] = {
         KV_STR("user", "joe"),   KV_STR("absent", NULL),
         KV_STR("empty", ""),     KV_U64("n", UINT64_MAX),
@@ -46,7 +45,6 @@ static void test_fields(void **state)
 
 static void test_words(void **state)
 {
-    (void)state;
     struct addr v4, v6;
     assert_int_equal(addr_parse(STR("192.0.2.1:110"), &v4), 0);
     assert_int_equal(addr_parse(STR("[2001:db8::1]:65535"), &v6), 0);
@@ -65,7 +63,6 @@ static void test_words(void **state)
 /* What a line is too full for is left out whole. */
 static void test_words_do_not_fit(void **state)
 {
-    (void)state;
     static char pad[LOG_LINE_MAX];
     struct addr a;
     assert_int_equal(addr_parse(STR("[1111:2222:3333:4444:5555:6666:7777:8888]:65535"), &a), 0);
@@ -86,7 +83,6 @@ static void test_words_do_not_fit(void **state)
 
 static void test_escapes(void **state)
 {
-    (void)state;
     const struct log_field fields[] = {
         KV_STR("a", "x\ny=\"1\"\\"), KV_STR("b", "\r\x01\x7f"), KV_STR("c", "\xc3\xa4"),
         KV_STR("d", "\xc3("),        KV_STRN("e", STR("a\0b")), KV_STR("f", "k=v"),
@@ -101,7 +97,6 @@ static void test_escapes(void **state)
 /* However much is to be said, a line ends in one LF, is valid UTF-8 and its quotes are closed. */
 static void test_cuts(void **state)
 {
-    (void)state;
     static const char *const pieces[] = {"x", "\n", "\xe2\x82\xac", "\"", "\x01"};
     for (size_t p = 0; p < ARRAY_LEN(pieces); p++) {
         AUTO_BUF value = BUF_INIT;

@@ -39,7 +39,6 @@ static void test_order(void **state)
 {
     struct log_queue q;
     uint64_t dropped = 1;
-    (void)state;
     assert_int_equal(log_queue_init(&q, CAP), 0);
     assert_true(log_queue_is_empty(&q));
     assert_false(log_queue_turn(&q, &dropped));
@@ -60,7 +59,6 @@ static void test_order(void **state)
 static void test_whole_lines(void **state)
 {
     struct log_queue q;
-    (void)state;
     assert_int_equal(log_queue_init(&q, CAP), 0);
     assert_true(put(&q, "first line\n") && put(&q, "b\n") && put(&q, "c\n") && put(&q, "d\n"));
     turn(&q);
@@ -77,7 +75,6 @@ static void test_overflow(void **state)
     struct log_queue q;
     char line[64];
     size_t n_in = 0;
-    (void)state;
     assert_int_equal(log_queue_init(&q, CAP), 0);
     for (int i = 0; i < 1000; i++) {
         snprintf(line, sizeof(line), "this is line %06d\n", i);
@@ -101,7 +98,6 @@ static void test_overflow(void **state)
 static void test_discard(void **state)
 {
     struct log_queue q;
-    (void)state;
     assert_int_equal(log_queue_init(&q, CAP), 0);
     assert_true(put(&q, "a\n") && put(&q, "b\n") && put(&q, "c\n"));
     turn(&q);

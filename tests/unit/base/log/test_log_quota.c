@@ -22,7 +22,6 @@ static uint64_t now_ms;
 
 static int setup(void **state)
 {
-    (void)state;
     max = (struct log_quota_max){.per_address = 3};
     now_ms = 1000000;
     return log_quota_new(&quota);
@@ -30,7 +29,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     log_quota_free(quota);
     return 0;
 }
@@ -67,7 +65,6 @@ static const char *tell(bool is_end)
 
 static void test_address(void **state)
 {
-    (void)state;
     for (int i = 0; i < 3; i++)
         assert_true(take("192.0.2.1", true));
     assert_false(take("192.0.2.1", true));
@@ -83,7 +80,6 @@ static void test_address(void **state)
 
 static void test_v6_counts_by_64(void **state)
 {
-    (void)state;
     assert_true(take("2001:db8::1", true));
     assert_true(take("2001:db8::2", true));
     assert_true(take("2001:db8::3", true));
@@ -94,7 +90,6 @@ static void test_v6_counts_by_64(void **state)
 
 static void test_total(void **state)
 {
-    (void)state;
     max.total = 5;
     unsigned written = 0;
     char ip[32];
@@ -110,7 +105,6 @@ static void test_total(void **state)
 
 static void test_off(void **state)
 {
-    (void)state;
     max = (struct log_quota_max){0};
     for (int i = 0; i < 10000; i++)
         assert_true(take("192.0.2.1", false));
@@ -121,7 +115,6 @@ static void test_off(void **state)
  * was left out is lost for them. */
 static void test_flood_of_addresses(void **state)
 {
-    (void)state;
     for (int i = 0; i < 10; i++)
         (void)take("192.0.2.1", true);
     max.total = 1000;
@@ -150,7 +143,6 @@ static void *flood_thread(void *arg)
 
 static void test_threads(void **state)
 {
-    (void)state;
     pthread_t threads[4];
     unsigned written[4] = {0}, sum = 0;
     max.per_address = 1000;

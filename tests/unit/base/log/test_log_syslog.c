@@ -42,7 +42,6 @@ static void test_addresses(void **state)
          "0123456789012345678901234567890123456789",
          false, -ERR_SYNTAX, 0, 0},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct sockaddr_storage ss;
         socklen_t n;
@@ -59,7 +58,6 @@ static void test_addresses(void **state)
 
 static void test_words(void **state)
 {
-    (void)state;
     assert_int_equal(log_syslog_facility(NULL), LOG_MAIL);
     assert_int_equal(log_syslog_facility("mail"), LOG_MAIL);
     assert_int_equal(log_syslog_facility("kern"), LOG_KERN);
@@ -102,7 +100,6 @@ static void test_packet(void **state)
                 {LOG_LEVEL_NOTICE, "<157>"},
                 {LOG_LEVEL_INFO, "<158>"},
                 {LOG_LEVEL_DEBUG, "<159>"}};
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char packet[LOG_SYSLOG_MAX], month[4], clock[9], head[32], rest[64];
         int day, pid;
@@ -148,7 +145,6 @@ static void server_expect(int fd, const char *want)
 static void test_send(void **state)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
-    (void)state;
     int server = server_make(&at);
     int fd = log_syslog_socket(AF_INET);
     const struct sockaddr *to = (const struct sockaddr *)&at;
@@ -170,7 +166,6 @@ static void test_send(void **state)
 static void test_send_local(void **state)
 {
     char folder[] = "/tmp/mailproxy-syslog-XXXXXX";
-    (void)state;
     assert_non_null(mkdtemp(folder));
     AUTO_FREE char *path = str_printf("%s/log", folder);
     struct sockaddr_storage ss;

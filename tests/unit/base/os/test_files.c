@@ -32,14 +32,12 @@ static void write_file(const char *name, const char *text)
 
 static int make_folder(void **state)
 {
-    (void)state;
     snprintf(folder, sizeof(folder), "/tmp/mailproxy-files-XXXXXX");
     return mkdtemp(folder) ? 0 : -1;
 }
 
 static int remove_folder(void **state)
 {
-    (void)state;
     unlink(path_of("a"));
     unlink(path_of("fifo"));
     return rmdir(folder);
@@ -55,7 +53,6 @@ static void assert_content(struct files *f, const char *path, const char *text)
 
 static void test_read_once(void **state)
 {
-    (void)state;
     struct files *f;
     struct str content, path;
     size_t pos = 0;
@@ -75,7 +72,6 @@ static void test_read_once(void **state)
 
 static void test_put(void **state)
 {
-    (void)state;
     struct files *f;
     assert_int_equal(files_new(&f), 0);
     assert_int_equal(files_put(f, STR("/x"), STR("")), 0);
@@ -87,7 +83,6 @@ static void test_put(void **state)
 
 static void test_refused(void **state)
 {
-    (void)state;
     struct files *f;
     struct str content;
     assert_int_equal(files_new(&f), 0);
@@ -103,7 +98,6 @@ static void test_refused(void **state)
 
 static void test_too_large(void **state)
 {
-    (void)state;
     struct files *f;
     struct str content;
     write_file("a", "");
@@ -116,7 +110,6 @@ static void test_too_large(void **state)
 /* A file that is written, replaced, touched or led elsewhere is another one. */
 static void test_stamp(void **state)
 {
-    (void)state;
     struct files *f;
     struct str content;
     struct file_stamp read, now;

@@ -29,7 +29,6 @@ static void expect(const char *rows_text, const char *const *slow)
 
 static void test_slow(void **state)
 {
-    (void)state;
     /* Three times the median, but under 200 ms; over 200 ms, but not three times; both. */
     expect("[{\"pool\":\"a\",\"p95\":10},{\"pool\":\"a\",\"p95\":12},{\"pool\":\"a\",\"p95\":200},"
            "{\"pool\":\"b\",\"p95\":100},{\"pool\":\"b\",\"p95\":300},"

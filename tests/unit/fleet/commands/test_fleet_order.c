@@ -44,7 +44,6 @@ static void test_meets(void **state)
          "{'method': 'ban.clear', 'params': {}}", true},
         {"{}", "{'method': 1}", true},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char a[200], b[200];
         snprintf(a, sizeof(a), "%s", rows[i].a);
@@ -63,7 +62,6 @@ static void test_meets(void **state)
 
 static void test_positions(void **state)
 {
-    (void)state;
     assert_true(fleet_order_is_behind("2-0", "1-9"));
     assert_true(fleet_order_is_behind("10-0", "9-0")); /* numbers, not texts */
     assert_true(fleet_order_is_behind("9-10", "9-9"));
@@ -99,7 +97,6 @@ static void assert_behind(const struct fleet_order *o, const char *position, con
 static void test_behind(void **state)
 {
     struct fleet_order o;
-    (void)state;
     fleet_order_init(&o);
     assert_behind(&o, "0", "a", "");
     note(&o, "30-0", "user.unlock", "a");
@@ -123,7 +120,6 @@ static void test_bounds(void **state)
 {
     struct fleet_order o;
     char position[32], long_name[8000];
-    (void)state;
     fleet_order_init(&o);
     for (int i = 1; i <= 3 * FLEET_ORDER_MAX; i++) {
         snprintf(position, sizeof(position), "%d-0", i);

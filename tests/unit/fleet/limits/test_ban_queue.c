@@ -23,7 +23,6 @@ static const struct rules_time now = {.ms = 1000, .wall_ms = 1000000};
 
 static int setup(void **state)
 {
-    (void)state;
     rules_init(&bans, 65536, now.ms);
     memset(told, 0, sizeof(told));
     memset(lifted, 0, sizeof(lifted));
@@ -32,7 +31,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     ban_queue_fini(&queue);
     rules_fini(&bans);
     return 0;
@@ -86,7 +84,6 @@ static size_t take_all(void)
 
 static void test_order(void **state)
 {
-    (void)state;
     struct rule *r = ban(1, NULL);
     ban_queue_add(&queue, r, true);
     rules_remove(&bans, r);
@@ -104,7 +101,6 @@ static void test_order(void **state)
  * already are not all told again. */
 static void test_burst(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < MANY; i++)
         (void)ban(i, NULL);
     assert_true(json_array_size(queue.rows) <= BAN_QUEUE_MAX);
@@ -118,7 +114,6 @@ static void test_burst(void **state)
 /* Another burst while that is told: nothing is left over. */
 static void test_second_burst(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < MANY / 2; i++)
         (void)ban(i, NULL);
     for (int i = 0; i < BAN_QUEUE_MAX / A_MESSAGE; i++)
@@ -136,7 +131,6 @@ static void test_second_burst(void **state)
 /* No walk finds what was lifted: it is not left out because of bans. */
 static void test_lifted(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < MANY; i++) {
         struct rule *r = ban(i, NULL);
         if (i % 2 == 0)
@@ -152,7 +146,6 @@ static void test_lifted(void **state)
 /* A walk over bans of others only looks at so many a time. */
 static void test_others(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < MANY; i++)
         (void)ban(i, "px2");
     ban_queue_again(&queue, &bans);
@@ -166,7 +159,6 @@ static void test_others(void **state)
 /* What the store did not take comes again, in front of what came since. */
 static void test_returned(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 3; i++)
         ban_queue_add(&queue, ban(i, NULL), true);
     json_t *rows = ban_queue_take(&queue, &bans, A_MESSAGE);
@@ -185,7 +177,6 @@ static void test_returned(void **state)
 /* Where there is no room for them any more: a walk finds those in force. */
 static void test_returned_without_room(void **state)
 {
-    (void)state;
     for (unsigned i = 0; i < 100; i++)
         (void)ban(i, NULL);
     json_t *rows = ban_queue_take(&queue, &bans, A_MESSAGE);

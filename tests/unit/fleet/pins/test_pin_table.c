@@ -49,7 +49,6 @@ static struct pin_view look(struct pin_table *t, const char *user)
 
 static void test_login_and_end(void **state)
 {
-    (void)state;
     struct pin_table t;
     struct pin_view v;
     pin_table_init(&t, PIN_STRIPES, PIN_IDLE_MAX);
@@ -76,7 +75,6 @@ static void test_login_and_end(void **state)
 
 static void test_given_up(void **state)
 {
-    (void)state;
     struct pin_table t;
     struct pin_view v;
     pin_table_init(&t, 1, PIN_IDLE_MAX);
@@ -97,7 +95,6 @@ static void test_given_up(void **state)
 
 static void test_generations(void **state)
 {
-    (void)state;
     struct pin_table t;
     pin_table_init(&t, 1, PIN_IDLE_MAX);
     struct pin_backend *a = login(&t, "anna", "b1", 3);
@@ -128,7 +125,6 @@ static void test_generations(void **state)
 /* The store was away: the login goes on as it can, and the store hears of it later. */
 static void test_unconfirmed(void **state)
 {
-    (void)state;
     struct pin_table t;
     struct pin_walk w = {0};
     struct pin_claim c;
@@ -158,7 +154,6 @@ static void test_unconfirmed(void **state)
 /* A login in between: the count that was told may be wrong, so that it is told again. */
 static void test_claim_is_overtaken(void **state)
 {
-    (void)state;
     struct pin_table t;
     struct pin_walk w = {0};
     struct pin_claim c, unused;
@@ -219,7 +214,6 @@ static unsigned conflicts(struct pin_table *t, enum pin_conflict_pick pick, unsi
 
 static void test_conflict(void **state)
 {
-    (void)state;
     struct pin_table t;
     struct pin_walk w = {0};
     struct pin_claim c;
@@ -251,7 +245,6 @@ static void test_conflict(void **state)
 /* A few at a time. */
 static void test_conflicts_in_parts(void **state)
 {
-    (void)state;
     struct pin_table t;
     struct told told;
     struct pin_backend *held[20][2];
@@ -276,7 +269,6 @@ static void test_conflicts_in_parts(void **state)
 
 static void test_again(void **state)
 {
-    (void)state;
     struct pin_table t;
     struct pin_view v;
     pin_table_init(&t, 1, PIN_IDLE_MAX);
@@ -296,7 +288,6 @@ static void test_again(void **state)
 /* What is remembered is bounded in number and time, also what the store could not be told of. */
 static void test_bounds(void **state)
 {
-    (void)state;
     struct pin_table t;
     char user[17];
     struct pin_view v;
@@ -321,7 +312,6 @@ static void test_bounds(void **state)
 
 static void test_too_long(void **state)
 {
-    (void)state;
     struct pin_table t;
     struct pin_view v;
     char name[400];
@@ -382,7 +372,6 @@ static void *crowd_claim(void *arg)
 
 static void test_threads(void **state)
 {
-    (void)state;
     struct crowd *c = calloc(1, sizeof(*c));
     pthread_t threads[4];
     assert_non_null(c);

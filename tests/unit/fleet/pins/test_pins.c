@@ -88,7 +88,6 @@ static void leave(struct redis_case *k, size_t engine, struct pin_backend *held)
 
 static void test_one_backend(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct pin_backend *a = login(k, 0, "b1", "b1");
     struct pin_backend *b = login(k, 1, "b2", "b1");
@@ -107,7 +106,6 @@ static void test_one_backend(void **state)
 /* After the time of retention the next login chooses anew. */
 static void test_retention(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     pins_set_redis(k->engines[1].pins, NULL);
     pins_set_retention(k->engines[1].pins, 0);
@@ -131,7 +129,6 @@ static void test_retention(void **state)
 /* An engine that is silent for too long holds nobody. */
 static void test_dead_holder(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct pins_request q = request("b1");
     q.max_sessions = 1;
@@ -183,7 +180,6 @@ static void test_gap(void **state)
 
 static void test_avoid(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct pin_backend *a = login(k, 0, "b1", "b1"), *b = login(k, 1, "b1", "b1");
     /* strict: the other engine's session keeps it there. */
@@ -219,7 +215,6 @@ static void test_avoid(void **state)
 
 static void test_fixed(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct pin_backend *a = login(k, 0, "b1", "b1");
     struct pins_request q = request("b5");
@@ -237,7 +232,6 @@ static void test_fixed(void **state)
 /* Of a login that came to nothing nothing stays, but no more goes than it made. */
 static void test_void(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     char key[PINS_KEY_SIZE];
     user_key(k, key);
@@ -260,7 +254,6 @@ static void test_void(void **state)
 
 static void test_cancelled(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     const struct pins_request q = request("b1");
     struct pins_answer unused;
@@ -280,7 +273,6 @@ static void test_cancelled(void **state)
  * choose. */
 static void test_flushed(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct pin_backend *a = login(k, 0, "b1", "b1");
     freeReplyObject(redis_say(k, "FLUSHALL"));
@@ -292,7 +284,6 @@ static void test_flushed(void **state)
 
 static void test_without_store(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct pin_table *t = &k->engines[0].shared->table;
     struct pin_backend *a = login(k, 0, "b1", "b1");
@@ -326,7 +317,6 @@ static void test_without_store(void **state)
 /* A store that is there and does not answer costs a login its time-out, once. */
 static void test_silent_store(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct pins_request q = request("b1");
     kill(k->pid, SIGSTOP);
@@ -347,7 +337,6 @@ static void test_silent_store(void **state)
 /* A client that is replaced answers nobody: they go on. */
 static void test_reconfigured(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     const struct pins_request q = request("b1");
     struct pins_answer unused;
@@ -365,7 +354,6 @@ static void test_reconfigured(void **state)
 /* Whose data answers a login is known with the answer. */
 static void test_epoch(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     struct pins_shared *s = k->engines[0].shared;
     static const struct {
@@ -394,7 +382,6 @@ static void test_epoch(void **state)
 /* What a store says that is no such store. */
 static void test_nonsense(void **state)
 {
-    (void)state;
     struct redis_case *k = redis_case_begin();
     static const char *const replies[] = {"return 7",
                                           "return {}",

@@ -120,7 +120,6 @@ static void make(const struct http_spec *spec)
 
 static int setup(void **state)
 {
-    (void)state;
     site = (struct site){.fd = -1};
     client = NULL;
     if (loop_new(NULL, &loop) != 0)
@@ -133,7 +132,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     http_client_free(client);
     site_stop();
     resolver_free(resolver);
@@ -196,7 +194,6 @@ static void expect(struct answer a, int err, const char *text)
 
 static void test_request(void **state)
 {
-    (void)state;
     const struct str fields = STR("Auth-Method: plain\r\nAuth-User: j%20oe\r\nAuth-Salt:\r\n"
                                   "X-Twice: 1\r\nX-Twice: 2\r\n");
     struct answer a = {0};
@@ -214,7 +211,6 @@ static void test_request(void **state)
 
 static void test_replies(void **state)
 {
-    (void)state;
     static const struct {
         const char *reply;
         int err;
@@ -257,7 +253,6 @@ static void test_replies(void **state)
 /* Bytes that must not be in a value end the reply. */
 static void test_nul_in_header(void **state)
 {
-    (void)state;
     static const char reply[] = OK "Auth-Server: 10.0.0.1\0x\r\n" EMPTY;
     site.reply = reply;
     site.reply_n = sizeof(reply) - 1;
@@ -267,7 +262,6 @@ static void test_nul_in_header(void **state)
 
 static void test_keep_alive(void **state)
 {
-    (void)state;
     site.reply = OK "Content-Length: 3\r\n\r\nabc";
     for (int i = 0; i < 5; i++)
         expect(get(), 0, "Content-Length=3;");
@@ -284,7 +278,6 @@ static void test_keep_alive(void **state)
 /* One that closed while the connection was idle costs nobody a login. */
 static void test_stale_connection(void **state)
 {
-    (void)state;
     site.reply = OK EMPTY;
     expect(get(), 0, NULL);
     conn_close(&site.conns[0].conn);
@@ -294,7 +287,6 @@ static void test_stale_connection(void **state)
 
 static void test_connection_limit(void **state)
 {
-    (void)state;
     struct answer a[6];
     make(&(struct http_spec){.max_connections = 2});
     site.reply = OK EMPTY;
@@ -309,7 +301,6 @@ static void test_connection_limit(void **state)
 
 static void test_too_long(void **state)
 {
-    (void)state;
     AUTO_BUF reply = BUF_INIT;
     make(&(struct http_spec){.max_response_bytes = 2000});
     assert_int_equal(buf_append_c(&reply, OK), 0);
@@ -330,7 +321,6 @@ static void test_too_long(void **state)
 
 static void test_silence(void **state)
 {
-    (void)state;
     struct answer a;
     uint64_t before_ms = clock_ms();
     (void)ask(&a, 150);
@@ -349,7 +339,6 @@ static void test_silence(void **state)
 
 static void test_no_server(void **state)
 {
-    (void)state;
     event_free(site.event);
     site.event = NULL;
     close(site.fd);
@@ -361,7 +350,6 @@ static void test_no_server(void **state)
 
 static void test_hangs_up(void **state)
 {
-    (void)state;
     site.is_closing = true;
     expect(get(), -ERR_PROTOCOL, NULL);
     site.reply = OK "Content-Length: 100\r\n\r\nabc";
@@ -370,7 +358,6 @@ static void test_hangs_up(void **state)
 
 static void test_bad_arguments(void **state)
 {
-    (void)state;
     static const char *const bad[] = {
         "no colon\r\n", ": no name\r\n",  "A: b\r\nC: d",        "A: b\n",
         "\r\n",         "A: b\rC: d\r\n", "A: b\r\n folded\r\n", "A: b\r\n\r\n"};
@@ -409,7 +396,6 @@ static bool has_request(void *arg)
 
 static void test_cancel(void **state)
 {
-    (void)state;
     struct answer never, also_never, a;
     struct http_request *r = ask(&never, 10000);
     io_case_run(loop, has_request, NULL);
@@ -440,7 +426,6 @@ static void on_result_free(void *arg, const struct http_result *r)
 
 static void test_free_in_callback(void **state)
 {
-    (void)state;
     struct http_request *r;
     struct answer never;
     bool is_called = false;
@@ -454,7 +439,6 @@ static void test_free_in_callback(void **state)
 
 static void test_unix_socket(void **state)
 {
-    (void)state;
     char folder[] = "/tmp/mailproxy-http-XXXXXX", path[64];
     struct sockaddr_un sun = {.sun_family = AF_UNIX};
     assert_non_null(mkdtemp(folder));
@@ -487,7 +471,6 @@ static void expect_https(const struct tls_client_spec *spec, const char *host, i
 
 static void test_https(void **state)
 {
-    (void)state;
     char *error = NULL;
     const struct tls_cert_spec certs[] = {{.cert_file = cert.crt_file, .key_file = cert.key_file}};
     const struct tls_server_spec spec = {.certs = certs, .n_certs = 1};
@@ -518,7 +501,6 @@ static int setup_all(void **state)
 
 static int teardown_all(void **state)
 {
-    (void)state;
     tls_case_cert_fini(&ca);
     tls_case_cert_fini(&other_ca);
     tls_case_cert_fini(&cert);

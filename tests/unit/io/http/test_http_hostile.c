@@ -167,7 +167,6 @@ static const struct dns_case_row rows[] = {
 
 static int setup(void **state)
 {
-    (void)state;
     memset(&site, 0, sizeof(site));
     client = NULL;
     assert_int_equal(loop_new(NULL, &loop), 0);
@@ -195,7 +194,6 @@ static void site_stop(void)
 
 static int teardown(void **state)
 {
-    (void)state;
     http_client_free(client);
     site_stop();
     for (size_t i = 0; i < site.n_peers; i++) {
@@ -243,7 +241,6 @@ static void expect(int err)
 /* Bytes without end, of every part of a reply: the request fails, and memory stays. */
 static void test_without_end(void **state)
 {
-    (void)state;
     static const struct script scripts[] = {
         {.reply = "HTTP/1.1 200 ", .more = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"},
         {.reply = OK, .more = "A: xxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n"},
@@ -271,7 +268,6 @@ static void test_without_end(void **state)
 /* Whatever follows a whole reply belongs to nobody: it is not the answer to the next request. */
 static void test_more_than_asked(void **state)
 {
-    (void)state;
     SCRIPTS({.reply = EMPTY "HTTP/1.1 299 Forged\r\nContent-Length: 0\r\n\r\n"}, {.reply = EMPTY});
     for (int i = 0; i < 3; i++) {
         struct answer a = get(10000);
@@ -283,7 +279,6 @@ static void test_more_than_asked(void **state)
 
 static void test_forged_while_idle(void **state)
 {
-    (void)state;
     SCRIPTS({.reply = EMPTY}, {.reply = EMPTY});
     expect(0);
     const char forged[] = "HTTP/1.1 299 Forged\r\nContent-Length: 0\r\n\r\n";
@@ -296,7 +291,6 @@ static void test_forged_while_idle(void **state)
 /* A byte now and then does not prolong a request. */
 static void test_trickle(void **state)
 {
-    (void)state;
     SCRIPTS({.reply = OK "A: xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\r\n\r\n",
              .trickle_ms = 20});
     uint64_t start = clock_ms();
@@ -307,7 +301,6 @@ static void test_trickle(void **state)
 
 static void test_kept_connection_closes(void **state)
 {
-    (void)state;
     /* the second request goes unanswered on the first connection: asked again on a new one */
     SCRIPTS({.reply = EMPTY, .closes_after = 1}, {.reply = EMPTY});
     expect(0);
@@ -319,7 +312,6 @@ static void test_kept_connection_closes(void **state)
 /* Once: a server that always hangs up is no reason to ask for ever. */
 static void test_asked_again_once(void **state)
 {
-    (void)state;
     SCRIPTS({.reply = EMPTY, .closes_after = 1}, {.closes_at_once = true});
     expect(0);
     struct answer a = get(10000);
@@ -330,7 +322,6 @@ static void test_asked_again_once(void **state)
 /* A reply that has begun is not asked for anew: the server has counted the login. */
 static void test_half_a_reply(void **state)
 {
-    (void)state;
     SCRIPTS({.reply = EMPTY}, {.reply = EMPTY});
     expect(0);
     SCRIPTS({.reply = OK "Content-Le", .closes = true}, {.reply = EMPTY});
@@ -346,7 +337,6 @@ static void test_half_a_reply(void **state)
 
 static void test_next_address(void **state)
 {
-    (void)state;
     SCRIPTS({.reply = OK "Connection: close\r\nContent-Length: 0\r\n\r\n"}); /* 127.0.0.2 refuses */
     make("two.test", &(struct http_spec){0});
     for (int i = 0; i < 10; i++)
@@ -358,7 +348,6 @@ static void test_next_address(void **state)
  * accepts and then breaks off the handshake. */
 static void test_error_of_the_furthest(void **state)
 {
-    (void)state;
     struct http_spec spec = {.connect_ms = 2000};
     char *error = NULL;
     SCRIPTS({.closes_at_once = true});
@@ -376,7 +365,6 @@ static void test_error_of_the_furthest(void **state)
 /* An address that never answers keeps its own requests waiting, and after some of them no more. */
 static void test_silent_address(void **state)
 {
-    (void)state;
     struct addr at;
     struct sockaddr_storage ss;
     SCRIPTS({.reply = EMPTY});
@@ -400,7 +388,6 @@ static void test_silent_address(void **state)
 /* When no address is left, requests fail at once; some time later one of them tries again. */
 static void test_all_down(void **state)
 {
-    (void)state;
     SCRIPTS({.closes_at_once = true}, {.closes_at_once = true}, {.closes_at_once = true},
             {.reply = EMPTY});
     for (int i = 0; i < 3; i++)

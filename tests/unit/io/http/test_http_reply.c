@@ -98,7 +98,6 @@ static void run(const struct reply_case *cases, size_t n)
 
 static void test_status(void **state)
 {
-    (void)state;
     RUN({"HTTP/1.1 200 OK\r\n" EMPTY, 0, "200 Content-Length=0; kept "},
         {"HTTP/1.1 599\n" EMPTY, 0, "599 Content-Length=0; kept "},
         {"HTTP/1.1 200 \r\n" EMPTY, 0, "200 Content-Length=0; kept "},
@@ -116,7 +115,6 @@ static void test_status(void **state)
 
 static void test_fields(void **state)
 {
-    (void)state;
     RUN({OK "A: 1\r\nA:2\nB :\t3 \r\n" EMPTY, 0, "200 A=1;A=2;B=3;Content-Length=0; kept "},
         {OK "A:\r\n" EMPTY, 0, "200 A=;Content-Length=0; kept "},
         {OK "A: 1\r\n 2\r\n\t 3 \r\n" EMPTY, 0, "200 A=1 2 3;Content-Length=0; kept "},
@@ -132,7 +130,6 @@ static void test_fields(void **state)
 
 static void test_length(void **state)
 {
-    (void)state;
     RUN({OK "Content-Length: 5\r\n\r\nhello", 0, "200 Content-Length=5; kept "},
         {OK "Content-Length: 5\r\n\r\nhelloHTTP", 0, "200 Content-Length=5; kept HTTP"},
         {OK "Content-Length: 5\r\n\r\nhell", -ERR_AGAIN, NULL},
@@ -150,7 +147,6 @@ static void test_length(void **state)
 /* Servers written for NGINX say nothing about their body; 204 and 304 have none. */
 static void test_no_length(void **state)
 {
-    (void)state;
     RUN({OK "A: 1\r\n\r\n", 0, "200 A=1; "}, {OK "A: 1\r\n\r\nbody", 0, "200 A=1; body"},
         {OK "Connection: keep-alive\r\n\r\n", 0, "200 Connection=keep-alive; "},
         {"HTTP/1.1 204 No\r\nContent-Length: 5\r\n\r\nHTTP", 0, "204 Content-Length=5; kept HTTP"},
@@ -160,7 +156,6 @@ static void test_no_length(void **state)
 
 static void test_chunks(void **state)
 {
-    (void)state;
 #define CHUNKED OK "Transfer-Encoding: chunked\r\n\r\n"
 #define FIELD "200 Transfer-Encoding=chunked; kept "
     RUN({CHUNKED "5\r\nhello\r\n0\r\n\r\n", 0, FIELD},
@@ -186,7 +181,6 @@ static void test_chunks(void **state)
 
 static void test_connection(void **state)
 {
-    (void)state;
     RUN({OK "Connection: close\r\n" EMPTY, 0, "200 Connection=close;Content-Length=0; "},
         {OK "Connection: x , CLOSE\r\n" EMPTY, 0, "200 Connection=x , CLOSE;Content-Length=0; "},
         {OK "Connection: keep-alive\r\n" EMPTY, 0,
@@ -197,7 +191,6 @@ static void test_connection(void **state)
 
 static void test_interim(void **state)
 {
-    (void)state;
 #define CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
     RUN({"HTTP/1.1 103 Hints\r\nContent-Length: 9\r\n\r\n" CONTINUE OK "B: 2\r\n" EMPTY, 0,
          "200 B=2;Content-Length=0; kept "},
@@ -221,7 +214,6 @@ static int feed_many(struct http_reply *r, const char *bytes, size_t times)
 /* Nothing grows without bound: neither a line, nor the fields, nor the body in pieces of a byte. */
 static void test_bounds(void **state)
 {
-    (void)state;
     static const struct {
         const char *head, *more;
         size_t max_bytes, times;
@@ -250,7 +242,6 @@ static void test_bounds(void **state)
 
 static void test_nul(void **state)
 {
-    (void)state;
     static const char reply[] = OK "A: 1\0x\r\n" EMPTY;
     struct http_reply r = {.max_bytes = 1000};
     size_t used;
@@ -260,7 +251,6 @@ static void test_nul(void **state)
 
 static void test_end(void **state)
 {
-    (void)state;
     struct http_reply r = {.max_bytes = 1000};
     assert_string_equal(http_reply_end_text(&r), "the server closed without a reply");
     (void)feed_many(&r, OK, 1);

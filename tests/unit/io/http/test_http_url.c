@@ -27,7 +27,6 @@ static void check(const char *text, const char *want)
 
 static void test_good(void **state)
 {
-    (void)state;
     check("http://127.0.0.1:9000/auth?x=1", "http |127.0.0.1|127.0.0.1|9000|/auth?x=1");
     check("https://auth.example.org", "https |auth.example.org|auth.example.org|443|");
     check("HTTPS://h:1/", "https |h|h|1|/");
@@ -43,7 +42,6 @@ static void test_good(void **state)
 
 static void test_bad(void **state)
 {
-    (void)state;
     check("", "names no host");
     check("http://", "names no host");
     check("http:///x", "names no host");

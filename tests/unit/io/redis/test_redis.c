@@ -231,7 +231,6 @@ static void expect(struct answer *a, int err, long long number)
 
 static int setup(void **state)
 {
-    (void)state;
     client = NULL;
     is_up = false;
     n_changes = 0;
@@ -244,7 +243,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     redis_client_free(client);
     for (size_t i = 0; i < SITES; i++)
         site_stop(&sites[i]);
@@ -256,7 +254,6 @@ static int teardown(void **state)
 
 static void test_greeting(void **state)
 {
-    (void)state;
     make_up((struct redis_spec){.user = "proxy", .password = "secret", .database = 2}, 1);
     assert_string_equal(buf_cstr(&sites[0].heard),
                         "AUTH proxy secret;SELECT 2;ROLE;INFO cluster;EVAL return 1 0;");
@@ -266,7 +263,6 @@ static void test_greeting(void **state)
 
 static void test_calls_in_order(void **state)
 {
-    (void)state;
     struct answer a[100];
     char numbers[100][8];
     make_up((struct redis_spec){0}, 1);
@@ -290,7 +286,6 @@ static void test_calls_in_order(void **state)
 
 static void test_cancel(void **state)
 {
-    (void)state;
     struct answer gone, stays;
     make_up((struct redis_spec){0}, 1);
     struct redis_call *call = ask(&gone, "1", 20000);
@@ -304,7 +299,6 @@ static void test_cancel(void **state)
 /* A reply that comes after its time is nobody's; the next call has its own. */
 static void test_late_reply(void **state)
 {
-    (void)state;
     struct answer late, next;
     make_up((struct redis_spec){0}, 1);
     sites[0].answer = NULL;
@@ -322,7 +316,6 @@ static void test_late_reply(void **state)
 /* Calls of different patience: each has its own time. */
 static void test_timeouts_in_order(void **state)
 {
-    (void)state;
     struct answer slow, quick;
     make_up((struct redis_spec){0}, 1);
     sites[0].answer = NULL;
@@ -334,7 +327,6 @@ static void test_timeouts_in_order(void **state)
 
 static void test_breaker(void **state)
 {
-    (void)state;
     const struct str words[] = {STR("SAY"), STR("1")};
     struct answer a[4], waiting;
     make_up((struct redis_spec){.connect_ms = 50}, 1);
@@ -363,7 +355,6 @@ static void test_breaker(void **state)
 
 static void test_broken_connection(void **state)
 {
-    (void)state;
     struct answer a, b;
     make_up((struct redis_spec){0}, 1);
     sites[0].answer = NULL;
@@ -381,7 +372,6 @@ static void test_broken_connection(void **state)
 /* A primary that has become a replica is left for the one that has become the primary. */
 static void test_demoted(void **state)
 {
-    (void)state;
     struct answer a;
     make_up((struct redis_spec){0}, 2);
     assert_string_equal(facts().server, sites[0].text);
@@ -398,7 +388,6 @@ static void test_demoted(void **state)
 
 static void test_configure(void **state)
 {
-    (void)state;
     struct answer a;
     const char *servers[] = {sites[1].text}, *bad[] = {"a b"};
     make_up((struct redis_spec){0}, 1);
@@ -421,7 +410,6 @@ static void test_configure(void **state)
 /* What is sent last of all, before the loop ends. */
 static void test_flush(void **state)
 {
-    (void)state;
     const struct str words[] = {STR("SAY"), STR("1")};
     make_up((struct redis_spec){0}, 1);
     buf_clear(&sites[0].heard);
@@ -436,7 +424,6 @@ static const char why_role[] = "is no primary but a replica";
 
 static void test_refused_servers(void **state)
 {
-    (void)state;
     static const struct {
         const char *auth, *role, *info, *probe, *why;
     } cases[] = {
@@ -470,7 +457,6 @@ static void test_refused_servers(void **state)
 /* Nobody listens, a replica, then a primary. */
 static void test_next_server(void **state)
 {
-    (void)state;
     event_del(sites[0].event);
     assert_int_equal(shutdown(sites[0].fd, SHUT_RDWR), 0);
     sites[1].role = REPLICA;
@@ -480,7 +466,6 @@ static void test_next_server(void **state)
 
 static void test_unasked(void **state)
 {
-    (void)state;
     make_up((struct redis_spec){0}, 1);
     end_say(&sites[0].conns[0].end, ":1\r\n");
     io_case_run(loop, is_client_down, NULL);
@@ -490,7 +475,6 @@ static void test_unasked(void **state)
 
 static void test_limits(void **state)
 {
-    (void)state;
     const struct str words[] = {STR("SAY"), STR("1")};
     struct answer a[2];
     make_up((struct redis_spec){.max_calls = 2, .max_reply_bytes = 1000}, 1);
@@ -508,7 +492,6 @@ static struct redis_script script = {.text = "return ARGV[1]"};
 
 static void test_script(void **state)
 {
-    (void)state;
     const struct str words[] = {STR("4"), STR("two words")};
     struct answer a = {0};
     redis_script_init(&script);
@@ -535,7 +518,6 @@ static void test_script(void **state)
 /* The time of a script is one, for both ways to ask. */
 static void test_script_in_time(void **state)
 {
-    (void)state;
     struct answer a = {0};
     redis_script_init(&script);
     make_up((struct redis_spec){0}, 1);
@@ -554,7 +536,6 @@ static void site_is_primary(struct site *sentinel, char *reply, size_t cap, cons
 
 static void test_sentinel(void **state)
 {
-    (void)state;
     char first[128], second[128];
     struct answer a;
     /* The first knows nothing of it, the second wants a password first. */
@@ -582,7 +563,6 @@ static void test_sentinel(void **state)
 
 static void test_sentinel_nonsense(void **state)
 {
-    (void)state;
     static const char *const replies[] = {
         "+OK\r\n",
         "*1\r\n$1\r\na\r\n",
@@ -609,7 +589,6 @@ static void test_tls(void **state)
     struct answer a;
     char *why = NULL;
     const char *ca_file = ca.crt_file;
-    (void)state;
     const struct tls_cert_spec own = {.cert_file = cert.crt_file, .key_file = cert.key_file};
     const struct tls_server_spec server = {.certs = &own, .n_certs = 1};
     assert_int_equal(tls_server_new(&server, &sites[0].tls, &why), 0);
@@ -638,7 +617,6 @@ static int setup_all(void **state)
 
 static int teardown_all(void **state)
 {
-    (void)state;
     tls_case_cert_fini(&ca);
     tls_case_cert_fini(&cert);
     return rmdir(tls_case_folder);
@@ -654,7 +632,6 @@ static void on_result_free(void *arg, const struct redis_result *r)
 
 static void test_free_within(void **state)
 {
-    (void)state;
     const struct str words[] = {STR("SAY"), STR("1")};
     struct answer first = {0}, second = {0};
     make_up((struct redis_spec){0}, 1);
@@ -669,7 +646,6 @@ static void test_free_within(void **state)
 /* The same when the connection breaks, and when they are late. */
 static void test_free_when_broken(void **state)
 {
-    (void)state;
     const struct str words[] = {STR("SAY"), STR("1")};
     for (unsigned is_late = 0; is_late < 2; is_late++) {
         struct answer first = {0}, second = {0};
@@ -694,7 +670,6 @@ static void test_free_when_broken(void **state)
 static void test_why(void **state)
 {
     struct redis_facts f = {.why = "OOM", .why_ms = 5000, .is_up = true};
-    (void)state;
     assert_string_equal(redis_why(&f, 5000), "OOM");
     assert_string_equal(redis_why(&f, 5000 + REDIS_WHY_MS - 1), "OOM");
     assert_string_equal(redis_why(&f, 5000 + REDIS_WHY_MS), "");

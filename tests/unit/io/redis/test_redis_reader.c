@@ -68,7 +68,6 @@ static char *read_all(struct str in, size_t piece, size_t max_bytes)
 
 static void test_replies(void **state)
 {
-    (void)state;
     static const struct {
         const char *in, *out;
     } cases[] = {
@@ -94,7 +93,6 @@ static void test_replies(void **state)
 /* What a broken or hostile server says costs no more than a reply may. */
 static void test_bounds(void **state)
 {
-    (void)state;
     static const struct {
         const char *in, *out;
     } cases[] = {
@@ -121,7 +119,6 @@ static char *fill(const char *start, size_t n, const char *again)
 
 static void test_endless(void **state)
 {
-    (void)state;
     static const struct {
         const char *start, *again, *out;
     } cases[] = {
@@ -140,7 +137,6 @@ static void test_endless(void **state)
 
 static void test_servers(void **state)
 {
-    (void)state;
     static const struct {
         const char *text, *host, *path;
         unsigned port;

@@ -213,7 +213,6 @@ BACK_TEST(test_tls, tls_cases)
 
 static void test_id(void **state)
 {
-    (void)state;
     struct back_env *env = &id_cases[0].env;
     assert_int_equal(addr_parse(STR("192.0.2.1:4711"), &env->client), 0);
     assert_int_equal(addr_parse(STR("[2001:db8::1]:993"), &env->local), 0);
@@ -226,7 +225,6 @@ BACK_TEST(test_check, check_cases)
  * the memory. */
 static void test_flags(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     AUTO_BUF flood = BUF_INIT;
     size_t used;

@@ -226,7 +226,6 @@ FRONT_TEST(test_id, id_cases)
 
 static void test_greeting(void **state)
 {
-    (void)state;
     static const char *const list[] = {"IMAP4rev1",     "auth=NTLM",       "IDLE", "starttls",
                                        "LOGINDISABLED", "LOGIN-REFERRALS", NULL};
     AUTO_BUF out = BUF_INIT;
@@ -256,7 +255,6 @@ static void test_greeting(void **state)
 /* Sessions that share what was written out hear what they would hear without it. */
 static void test_memos(void **state)
 {
-    (void)state;
     static const struct front_env *const envs[] = {&open_env, &tls_env, &clear_env, &no_login_env};
     struct front_memo memos[FRONT_MEMOS] = {0};
     for (size_t i = 0; i < 3 * ARRAY_LEN(envs); i++) {
@@ -290,7 +288,6 @@ static struct front *pending_front(void)
 
 static void test_replies(void **state)
 {
-    (void)state;
     static const struct {
         enum reply_kind kind;
         const char *text;
@@ -327,7 +324,6 @@ static void test_replies(void **state)
 
 static void test_success(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct back_success s = {0};
     struct front *f = pending_front();
@@ -345,7 +341,6 @@ static void test_success(void **state)
 
 static void test_tls_forgets(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     size_t used;
     struct front_env env = clear_env;

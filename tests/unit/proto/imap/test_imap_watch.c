@@ -82,14 +82,12 @@ static const struct watch_case cases[] = {
 
 static void test_phases(void **state)
 {
-    (void)state;
     watch_cases_run(&proto_imap, cases, ARRAY_LEN(cases));
 }
 
 /* The farewell fits between responses, in the middle of a command too, never in compression. */
 static void test_boundary(void **state)
 {
-    (void)state;
     struct watch *w = calloc(1, proto_imap.watch_size);
     assert_non_null(w);
     proto_imap.watch_init(w, STR_NULL);
@@ -160,7 +158,6 @@ static const struct watch_end_case ends[] = {
 /* After UNAUTHENTICATE a client logs in again: what answers a challenge is shown to nobody. */
 static void test_unauthenticate(void **state)
 {
-    (void)state;
     struct watch *w = calloc(1, proto_imap.watch_size);
     assert_non_null(w);
     proto_imap.watch_init(w, STR_NULL);
@@ -217,7 +214,6 @@ static void test_two_readings(void **state)
          {"C+x NOOP\r\na APPEND x {30}\r\nb UNAUTHENTICATE\r\n", "S+x OK\r\n", "Sa NO\r\n"},
          false},
     };
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         AUTO_BUF held = BUF_INIT;
         struct watch *w = calloc(1, proto_imap.watch_size);
@@ -243,7 +239,6 @@ static void test_two_readings(void **state)
 
 static void test_ends(void **state)
 {
-    (void)state;
     watch_ends_run(&proto_imap, ends, ARRAY_LEN(ends));
     struct watch *w = calloc(1, proto_imap.watch_size);
     assert_non_null(w);
@@ -257,7 +252,6 @@ static void test_ends(void **state)
 
 static void test_stops(void **state)
 {
-    (void)state;
     static const struct watch_stop rows[] = {
         {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("a NOOP\r\nb NOOP\r\n"), 8},
         {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("a APPEND x {3+}\r\na\r\n\r\nb NOOP\r\n"), 22},

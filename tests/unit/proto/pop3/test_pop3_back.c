@@ -158,7 +158,6 @@ BACK_TEST(test_tls, tls_cases)
 
 static void test_xclient(void **state)
 {
-    (void)state;
     struct back_env *env = &xclient_cases[0].env;
     assert_int_equal(addr_parse(STR("192.0.2.1:4711"), &env->client), 0);
     assert_int_equal(addr_parse(STR("[2001:db8::1]:995"), &env->local), 0);
@@ -170,7 +169,6 @@ BACK_TEST(test_check, check_cases)
 /* Pipelined commands really leave together; an endless list does not fill the memory. */
 static void test_pipeline_and_flood(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     size_t used;
     struct credentials cred = {.mech = SASL_PLAIN};

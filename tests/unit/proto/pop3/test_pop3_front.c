@@ -138,7 +138,6 @@ FRONT_TEST(test_sasl, sasl_cases)
 
 static void test_greeting(void **state)
 {
-    (void)state;
     static const char *const list[] = {"UIDL", "SASL NTLM", "USER",      "stls",
                                        ".",    "XCLIENT",   "EXPIRE 60", NULL};
     AUTO_BUF out = BUF_INIT;
@@ -175,7 +174,6 @@ static void test_greeting(void **state)
 
 static void test_replies(void **state)
 {
-    (void)state;
     static const struct {
         enum reply_kind kind;
         const char *text;
@@ -208,7 +206,6 @@ static void test_replies(void **state)
 /* The salt goes along with APOP's digest; nothing learnt in clear survives STLS. */
 static void test_state(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     size_t used;
     struct front_env env = open_env;

@@ -33,14 +33,12 @@ static const struct watch_case cases[] = {
 
 static void test_phases(void **state)
 {
-    (void)state;
     watch_cases_run(&proto_pop3, cases, ARRAY_LEN(cases));
 }
 
 /* More commands in flight than can be counted: nothing is said any more, rather than wrong. */
 static void test_overflow(void **state)
 {
-    (void)state;
     struct watch *w = calloc(1, proto_pop3.watch_size);
     assert_non_null(w);
     proto_pop3.watch_init(w, STR_NULL);
@@ -80,13 +78,11 @@ static const struct watch_end_case ends[] = {
 
 static void test_ends(void **state)
 {
-    (void)state;
     watch_ends_run(&proto_pop3, ends, ARRAY_LEN(ends));
 }
 
 static void test_stops(void **state)
 {
-    (void)state;
     static const struct watch_stop rows[] = {
         {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("STAT\r\nQUIT\r\n"), 6},
         {{STR("STAT\r\nSTAT\r\n"), STR_NULL}, WATCH_SERVER, STR("+OK\r\n+OK\r\n"), 5},

@@ -109,7 +109,6 @@ static size_t public_of(const struct public_case *c, const char *in, size_t n)
 
 static void test_commands(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(public_cases); i++) {
         const struct public_case *c = &public_cases[i];
         size_t most = strlen(c->shown), n = most + strlen(c->hidden), before = 0;
@@ -129,7 +128,6 @@ static void test_commands(void **state)
 
 static void test_verbs_of_logins(void **state)
 {
-    (void)state;
     assert_true(redact_is_login(&proto_imap, STR("login")));
     assert_true(redact_is_login(&proto_imap, STR("AUTHENTICATE")));
     assert_true(redact_is_login(&proto_pop3, STR("PASS")) &&
@@ -143,7 +141,6 @@ static void test_verbs_of_logins(void **state)
 /* Every mechanism that there is can be named, and its initial response cannot be seen. */
 static void test_every_mechanism(void **state)
 {
-    (void)state;
     for (unsigned m = 0; m < SASL_APOP; m++) {
         AUTO_FREE char *head = str_printf("AUTH %s ", sasl_name(m));
         AUTO_FREE char *line = str_printf("%s" T "\r\n", head);
@@ -156,7 +153,6 @@ static void test_every_mechanism(void **state)
 
 static void test_redacted(void **state)
 {
-    (void)state;
     static const struct {
         const char *text, *hidden, *want;
     } cases[] = {
@@ -239,7 +235,6 @@ static void relay_end(void *object, void *arg, const char *how)
 
 static void test_relay(void **state)
 {
-    (void)state;
     static const struct split_ops ops = {relay_begin, relay_feed, relay_end};
     static struct relay_case cases[] = {
         {&proto_imap, "a SELECT INBOX\r\nb NOOP\r\n", "a SELECT INBOX\r\nb NOOP\r\n", "****"},
@@ -263,7 +258,6 @@ static void test_relay(void **state)
 /* Somewhere in a line, or in a login: hidden until it is known again where commands begin. */
 static void test_relay_from_within(void **state)
 {
-    (void)state;
     struct redact_relay r;
     AUTO_BUF out = BUF_INIT;
     bool is_masked;
@@ -283,7 +277,6 @@ static void test_relay_from_within(void **state)
 /* A first word that is longer than any tag: what comes behind it could be anything. */
 static void test_relay_long_words(void **state)
 {
-    (void)state;
     struct redact_relay r;
     AUTO_BUF in = BUF_INIT, out = BUF_INIT;
     bool is_masked;

@@ -27,7 +27,6 @@ static void assert_name_of(const char *name, const char *id)
 
 static void test_names(void **state)
 {
-    (void)state;
 #define R(id, text)                                                                                \
     assert_name_of(reply_name(REPLY_##id), #id);                                                   \
     assert_string_equal(reply_text(REPLY_##id), text);
@@ -49,7 +48,6 @@ static void test_names(void **state)
  * elsewhere. */
 static void test_judged_is_final(void **state)
 {
-    (void)state;
     assert_false(back_failure_may_retry(BACK_FAIL_AUTH));
     assert_false(back_failure_may_retry(BACK_FAIL_AUTH_TEMP));
     assert_false(back_failure_may_retry(BACK_FAIL_LIMIT));
@@ -59,7 +57,6 @@ static void test_judged_is_final(void **state)
 
 static void test_clean(void **state)
 {
-    (void)state;
     static const struct {
         struct str in;
         size_t max;
@@ -101,7 +98,6 @@ static void test_clean(void **state)
 
 static void test_back_fail(void **state)
 {
-    (void)state;
     struct back_env env = {0};
     struct back b;
     char words[2000];
@@ -120,7 +116,6 @@ static void test_back_fail(void **state)
 
 static void test_watch(void **state)
 {
-    (void)state;
     static const struct {
         enum watch_phase phase;
         const char *name;
@@ -140,7 +135,6 @@ static void test_watch(void **state)
 
 static void test_http(void **state)
 {
-    (void)state;
     static const struct {
         const char *in;
         bool is_http;
@@ -170,7 +164,6 @@ static void test_http(void **state)
 
 static void test_registry(void **state)
 {
-    (void)state;
     size_t n = 0;
     for (unsigned i = 0; i < PROTO_COUNT; i++) {
         const struct proto *p = proto_get((enum proto_id)i);

@@ -99,7 +99,6 @@ static void run_cases(const struct sasl_case *cases, size_t n)
 
 static void test_plain(void **state)
 {
-    (void)state;
     static const struct sasl_case cases[] = {
         /* RFC 4616 section 4 */
         {SASL_PLAIN,
@@ -132,7 +131,6 @@ static void test_plain(void **state)
 
 static void test_login(void **state)
 {
-    (void)state;
     static const struct sasl_case cases[] = {
         {SASL_LOGIN,
          {NONE, IN("tim"), IN("pw"), END},
@@ -153,7 +151,6 @@ static void test_login(void **state)
 
 static void test_cram_md5(void **state)
 {
-    (void)state;
 #define CHALLENGE "C(<7.9@mail.example.org>) "
 #define DIGEST "b913a602c7eda7a495b4e6e7334d3890"
     static const struct sasl_case cases[] = {
@@ -189,7 +186,6 @@ static void test_cram_md5(void **state)
 
 static void test_external(void **state)
 {
-    (void)state;
     static const struct sasl_case cases[] = {
         {SASL_EXTERNAL, {NONE, IN(""), END}, "C() = user=cert@example.org authzid= secret= proved"},
         {SASL_EXTERNAL, {IN(""), END}, "= user=cert@example.org authzid= secret= proved"},
@@ -213,7 +209,6 @@ static void test_external(void **state)
 /* Without a certificate a name is only a claim; with one it is what it was. */
 static void test_external_any(void **state)
 {
-    (void)state;
     static const struct {
         struct str identity, response;
         const char *want;
@@ -245,7 +240,6 @@ static void test_external_any(void **state)
 
 static void test_xoauth2(void **state)
 {
-    (void)state;
     static const struct sasl_case cases[] = {
         {SASL_XOAUTH2,
          {NONE, IN("user=u@x" A "auth=Bearer ya29.vF9d-_~+/=" A A), END},
@@ -273,7 +267,6 @@ static void test_xoauth2(void **state)
 
 static void test_oauthbearer(void **state)
 {
-    (void)state;
 #define ERROR_JSON "{\"status\":\"invalid_token\",\"schemes\":\"bearer\",\"scope\":\"mail\"}"
     static const struct sasl_case cases[] = {
         /* RFC 7628 section 4.1 */
@@ -309,7 +302,6 @@ static void test_oauthbearer(void **state)
 
 static void test_error_challenge(void **state)
 {
-    (void)state;
     struct sasl_env env = make_env();
     AUTO_BUF out = BUF_INIT;
     struct sasl *s = sasl_new(SASL_XOAUTH2, &env);
@@ -411,7 +403,6 @@ static void client_final(struct buf *out, const char *password, const char *bare
 /* RFC 7677 section 3, to the byte. */
 static void test_scram_vector(void **state)
 {
-    (void)state;
     struct sasl_crypto crypto = fixed_crypto();
     struct sasl_env env = make_env();
     struct sasl_scram_keys keys = make_keys("pencil", "W22ZaJ0SNY7soEsUEjb6gQ==", 4096);
@@ -441,7 +432,6 @@ static void test_scram_vector(void **state)
 
 static void test_scram_first(void **state)
 {
-    (void)state;
     static const struct sasl_case cases[] = {
         {SASL_SCRAM_SHA_256, {IN("n,,n=u,r=abc"), END}, "K"},
         {SASL_SCRAM_SHA_256, {IN("y,,n=u,r=abc,ext=1"), END}, "K"},
@@ -517,7 +507,6 @@ static void tamper_reorder(struct buf *final)
 
 static void test_scram_outcomes(void **state)
 {
-    (void)state;
     struct sasl_env env = make_env();
     struct sasl_scram_keys keys = make_keys("pencil", "W22ZaJ0SNY7soEsUEjb6gQ==", 1000);
     const enum sasl_mech mech = SASL_SCRAM_SHA_256;
@@ -550,7 +539,6 @@ static void test_scram_outcomes(void **state)
 
 static void test_scram_plus(void **state)
 {
-    (void)state;
     struct sasl_env env = make_env();
     struct sasl_scram_keys keys = make_keys("pencil", "W22ZaJ0SNY7soEsUEjb6gQ==", 1000);
     const enum sasl_mech plus = SASL_SCRAM_SHA_256_PLUS;
@@ -594,7 +582,6 @@ static void fake_challenge(struct sasl_env *env, const char *first, struct buf *
  * neighbour. */
 static void test_scram_unknown_user(void **state)
 {
-    (void)state;
     struct sasl_env env = make_env();
     AUTO_BUF a = BUF_INIT;
     AUTO_BUF b = BUF_INIT;
@@ -611,7 +598,6 @@ static void test_scram_unknown_user(void **state)
 /* Every prefix of a right response: no crash, and nothing but a shorter password may pass. */
 static void test_prefixes(void **state)
 {
-    (void)state;
     static const struct {
         enum sasl_mech mech;
         struct str whole;
@@ -640,7 +626,6 @@ static void test_prefixes(void **state)
 
 static void test_table(void **state)
 {
-    (void)state;
     struct sasl_env env = make_env();
     AUTO_BUF list = BUF_INIT;
     for (unsigned i = 0; i < SASL_MECH_COUNT; i++)
@@ -665,7 +650,6 @@ static void test_table(void **state)
 
 static void test_credentials(void **state)
 {
-    (void)state;
     struct credentials a = {.mech = SASL_PLAIN, .is_proved = true}, b = {.mech = SASL_LOGIN};
     assert_int_equal(buf_append_c(&a.user, "tim"), 0);
     assert_int_equal(buf_append_c(&a.secret, "pw"), 0);

@@ -128,7 +128,6 @@ BACK_TEST(test_check, check_cases)
 /* A token beyond the length of a quoted string goes as a literal. */
 static void test_long_token(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     size_t used;
     CLEANUP(credentials_wipe) struct credentials cred = {.mech = SASL_XOAUTH2};

@@ -135,7 +135,6 @@ FRONT_TEST(test_auth, auth_cases)
 
 static void test_greeting(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct front_env env = must_env;
     env.capabilities = learned;
@@ -172,7 +171,6 @@ static struct front *pending_front(void)
 
 static void test_replies(void **state)
 {
-    (void)state;
     static const struct {
         enum reply_kind kind;
         const char *text, *want;
@@ -205,7 +203,6 @@ static void test_replies(void **state)
 /* RFC 5804: no capabilities behind the OK when there is no security layer. */
 static void test_success(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct back_success s = {0};
     struct front *f = pending_front();
@@ -220,7 +217,6 @@ static void test_success(void **state)
 
 static void test_strings(void **state)
 {
-    (void)state;
     static const struct {
         struct str in;
         int want;
@@ -259,7 +255,6 @@ static void test_strings(void **state)
 
 static void test_append_string(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT, big = BUF_INIT;
     assert_int_equal(sieve_append_string(&out, STR("a\"\\\xc3\xb6"), true), 0);
     front_check(&out, "\"a\\\"\\\\\xc3\xb6\"");

@@ -43,7 +43,6 @@ static const struct watch_case cases[] = {
 
 static void test_unauthenticate(void **state)
 {
-    (void)state;
     struct watch *w = calloc(1, proto_sieve.watch_size);
     assert_non_null(w);
     proto_sieve.watch_init(w, STR_NULL);
@@ -56,7 +55,6 @@ static void test_unauthenticate(void **state)
 
 static void test_cases(void **state)
 {
-    (void)state;
     watch_cases_run(&proto_sieve, cases, ARRAY_LEN(cases));
 }
 
@@ -85,13 +83,11 @@ static const struct watch_end_case ends[] = {
 
 static void test_ends(void **state)
 {
-    (void)state;
     watch_ends_run(&proto_sieve, ends, ARRAY_LEN(ends));
 }
 
 static void test_stops(void **state)
 {
-    (void)state;
     static const struct watch_stop rows[] = {
         {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("NOOP\r\nNOOP\r\n"), 6},
         {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("PUTSCRIPT \"a\" {2+}\r\n\r\n\r\nNOOP\r\n"), 24},

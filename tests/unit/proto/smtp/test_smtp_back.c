@@ -274,7 +274,6 @@ static void check(struct buf *out, const char *want)
 /* What one reply makes go out at once, with and without pipelining. */
 static void test_pipelining(void **state)
 {
-    (void)state;
     for (int is_allowed = 0; is_allowed < 2; is_allowed++) {
         AUTO_BUF out = BUF_INIT;
         struct credentials cred = {.mech = SASL_NONE};
@@ -303,7 +302,6 @@ static void test_pipelining(void **state)
  * nothing, or anything behind XCLIENT or EHLO. */
 static void test_no_pipelining_after_helo(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct credentials cred = {.mech = SASL_NONE};
     struct back_env env = {ME,
@@ -329,7 +327,6 @@ static void test_no_pipelining_after_helo(void **state)
 
 static void test_codes(void **state)
 {
-    (void)state;
     static const struct {
         const char *reply, *code;
     } rows[] = {
@@ -357,7 +354,6 @@ static void test_codes(void **state)
 /* Commands stay within 512 octets: XCLIENT is split, a long initial response waits for 334. */
 static void test_long_values(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT, name = BUF_INIT;
     CLEANUP(credentials_wipe) struct credentials cred = {.mech = SASL_PLAIN};
     struct back_env env = {ME, WHO, .cred = &cred};
@@ -400,7 +396,6 @@ static void test_long_values(void **state)
 /* A server cannot make us keep more than a reply's cap. */
 static void test_endless_reply(void **state)
 {
-    (void)state;
     AUTO_BUF in = BUF_INIT, out = BUF_INIT;
     struct back_env env = {ME};
     size_t used;

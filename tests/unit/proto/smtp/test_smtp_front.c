@@ -174,7 +174,6 @@ static enum proto_intent say(struct front *f, const char *line, struct buf *out)
 
 static void test_greeting(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct front_env env = tls_env;
     struct front *f = proto_smtp.front_new(&env);
@@ -190,7 +189,6 @@ static void test_greeting(void **state)
 /* Sessions that share what was written out hear what they would hear without it. */
 static void test_memos(void **state)
 {
-    (void)state;
     static const struct front_env *const envs[] = {&open_env, &tls_env, &must_env, &none_env,
                                                    &list_env, &mx_env,  &clear_env};
     struct front_memo memos[FRONT_MEMOS] = {0};
@@ -242,7 +240,6 @@ static void check_replies(const char *const *before, enum proto_intent last,
 
 static void test_auth_replies(void **state)
 {
-    (void)state;
     static const char *const before[] = {"AUTH PLAIN AHUAcA==\r\n", NULL};
     static const struct reply_row rows[] = {
         {REPLY_AUTH_FAILED, NULL, NULL, "535 5.7.8 Authentication failed.\r\n"},
@@ -269,7 +266,6 @@ static void test_auth_replies(void **state)
 
 static void test_route_replies(void **state)
 {
-    (void)state;
     static const char *const before[] = {"MAIL FROM:<a>\r\n", "RCPT TO:<b>\r\n", NULL};
     static const struct reply_row rows[] = {
         {REPLY_AUTH_FAILED, NULL, NULL, "550 5.7.1 Authentication failed.\r\n"},
@@ -281,7 +277,6 @@ static void test_route_replies(void **state)
 
 static void test_farewells(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     assert_int_equal(proto_smtp.farewell(REPLY_KICKED, "bye\r\nnow", &out), 0);
     front_check(&out, "421 4.3.2 bye now\r\n");
@@ -297,7 +292,6 @@ static void test_farewells(void **state)
 /* A rejected recipient leaves the session, its sender and its next recipient usable. */
 static void test_rejected_recipient(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct back_success success = {0};
     struct front *f = proto_smtp.front_new(&mx_env);
@@ -326,7 +320,6 @@ static void test_rejected_recipient(void **state)
 
 static void test_tls_forgets(void **state)
 {
-    (void)state;
     AUTO_BUF out = BUF_INIT;
     struct front_env env = mx_env;
     env.tls = FRONT_TLS_OFFERED;

@@ -51,7 +51,6 @@ static const struct watch_case cases[] = {
 
 static void test_cases(void **state)
 {
-    (void)state;
     watch_cases_run(&proto_smtp, cases, ARRAY_LEN(cases));
 }
 
@@ -86,13 +85,11 @@ static const struct watch_end_case ends[] = {
 
 static void test_ends(void **state)
 {
-    (void)state;
     watch_ends_run(&proto_smtp, ends, ARRAY_LEN(ends));
 }
 
 static void test_stops(void **state)
 {
-    (void)state;
     static const struct watch_stop rows[] = {
         {{STR_NULL, STR_NULL}, WATCH_CLIENT, STR("NOOP\r\nNOOP\r\n"), 6},
         {{STR("DATA\r\n"), STR("354 go\r\n")}, WATCH_CLIENT, STR("x\r\n.\r\nQUIT\r\n"), 6},
@@ -139,7 +136,6 @@ static const struct forbidden_case {
 
 static void test_forbidden(void **state)
 {
-    (void)state;
     for (size_t i = 0; i < ARRAY_LEN(forbidden_cases); i++)
         for (size_t chunk = 1; chunk < 40; chunk++) {
             const struct forbidden_case *c = &forbidden_cases[i];
@@ -204,7 +200,6 @@ static void feed_strict(const char *text, size_t chunk, struct buf *out)
 
 static void test_false_ends(void **state)
 {
-    (void)state;
     static const char *const messages[][2] = {
         {"a^_.^_", "a^_.^_{end}"},
         {".^_", ".^_{end}"},

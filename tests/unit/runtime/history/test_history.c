@@ -18,7 +18,6 @@ static uint64_t now_ms;
 
 static int begin(void **state)
 {
-    (void)state;
     plane_begin(&plane);
     now_ms = T0;
     return history_new(plane.control, NULL, &history);
@@ -26,7 +25,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     history_free(history);
     for (size_t i = 0; i < MEMBERS; i++)
         backend_unref(STEAL(all[i]));
@@ -58,7 +56,6 @@ static const struct history_sample *newest(const struct history_series *s, bool 
 static void test_differences(void **state)
 {
     const struct history_series *total = history_total(history);
-    (void)state;
     assert_int_equal(history_count(history, total, false), 0);
     count(PROTO_IMAP, COUNTER_SESSIONS, 5);
     count(PROTO_IMAP, COUNTER_LOGINS, 7);
@@ -88,7 +85,6 @@ static void test_minutes(void **state)
 {
     const struct history_series *total = history_total(history);
     uint64_t at;
-    (void)state;
     for (int i = 0; i < 60; i++) {
         count(PROTO_IMAP, COUNTER_LOGINS, 2);
         count(PROTO_IMAP, COUNTER_SESSIONS, 1);
@@ -109,7 +105,6 @@ static void test_wrap(void **state)
 {
     const struct history_series *total = history_total(history);
     uint64_t at;
-    (void)state;
     for (unsigned i = 0; i < 2900 * 60; i++) {
         count(PROTO_IMAP, COUNTER_LOGINS, 1);
         take(1);
@@ -149,7 +144,6 @@ static void use_members(size_t first, size_t n)
 
 static void test_backends(void **state)
 {
-    (void)state;
     take(3);
     use_members(1, 2);
     atomic_store(&members[0].backend->logins, 40); /* before anybody looked */
@@ -181,7 +175,6 @@ static void test_backends(void **state)
 /* More backends than places: the first ones keep theirs, those of gone ones are used again. */
 static void test_places(void **state)
 {
-    (void)state;
     use_members(0, MEMBERS);
     take(2);
     assert_non_null(history_backend(history, "b127"));
@@ -237,7 +230,6 @@ static void drop_file(void)
 
 static void test_outlives_the_engine(void **state)
 {
-    (void)state;
     uint64_t at;
     open_file();
     use_members(1, 2);
@@ -278,7 +270,6 @@ static void test_outlives_the_engine(void **state)
 /* A full day and night: what is older than the rings does not come back. */
 static void test_file_wraps(void **state)
 {
-    (void)state;
     open_file();
     now_ms -= 100ull * 3600 * 1000;
     take(60); /* too old */
@@ -298,7 +289,6 @@ static void test_file_wraps(void **state)
 /* Whatever the file holds, the engine starts, and makes use of what is good. */
 static void test_bad_files(void **state)
 {
-    (void)state;
     open_file();
     count(PROTO_IMAP, COUNTER_LOGINS, 3);
     take(20);

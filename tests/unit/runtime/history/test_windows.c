@@ -29,7 +29,6 @@ static uint32_t seen(const struct windows *w, enum window which, const struct wi
 
 static void test_windows(void **state)
 {
-    (void)state;
     struct windows *w = calloc(1, sizeof(*w));
     struct window_counts now = {.logins = 5}; /* before the first copy */
     assert_non_null(w);
@@ -54,7 +53,6 @@ static void test_windows(void **state)
  * looked is left out. */
 static void test_begin(void **state)
 {
-    (void)state;
     struct windows *w = calloc(1, sizeof(*w));
     assert_non_null(w);
     w->base.logins = 100;
@@ -69,7 +67,6 @@ static void test_begin(void **state)
 /* What is over is seen no more: a slow minute does not stay slow. */
 static void test_forgets(void **state)
 {
-    (void)state;
     struct windows *w = calloc(1, sizeof(*w));
     struct window_counts now = {0};
     assert_non_null(w);
@@ -87,7 +84,6 @@ static void test_forgets(void **state)
 
 static void test_fail_percent(void **state)
 {
-    (void)state;
     const struct {
         uint32_t logins, failures;
         unsigned percent;

@@ -25,7 +25,6 @@ static void stop(void)
 
 static int begin(void **state)
 {
-    (void)state;
     plane_begin(&plane);
     plane.config.limits.ban_ms = 600000;
     plane.config.limits.failure_window_ms = 600000;
@@ -35,7 +34,6 @@ static int begin(void **state)
 
 static int end(void **state)
 {
-    (void)state;
     stop();
     plane_end(&plane);
     return 0;
@@ -170,7 +168,6 @@ static bool on_audit(void *arg, const struct store_audit *a)
 /* A ban for failures is in the store soon, not only at the end: the engine may be killed. */
 static void test_automatic_ban(void **state)
 {
-    (void)state;
     plane.config.limits.failures_before_ban = 3;
     assert_false(fail_from("192.0.2.1"));
     assert_false(fail_from("192.0.2.1"));
@@ -193,7 +190,6 @@ static void test_automatic_ban(void **state)
 /* Whatever the loop did not get to write is written at the end. */
 static void test_flush_at_end(void **state)
 {
-    (void)state;
     put(RULE_DB_BAN, "10.0.0.0/8", 0);
     put(RULE_DB_BAN, "alice", 0);
     put(RULE_DB_OVERRIDE, "2001:db8::/64", 0);
@@ -211,7 +207,6 @@ static void test_flush_at_end(void **state)
 
 static void test_end_of_a_ban(void **state)
 {
-    (void)state;
     plane.config.limits.failures_before_ban = 1;
     plane.config.limits.ban_ms = 1500;
     assert_true(fail_from("192.0.2.1"));
@@ -223,7 +218,6 @@ static void test_end_of_a_ban(void **state)
 /* What ended while the daemon was down is neither in force nor kept. */
 static void test_ended_meanwhile(void **state)
 {
-    (void)state;
     put(RULE_DB_BAN, "192.0.2.1", 0)->until_ms = 1000;
     restart();
     assert_int_equal(admit("192.0.2.1").kind, LIMIT_NONE);
@@ -232,7 +226,6 @@ static void test_ended_meanwhile(void **state)
 
 static void test_unreadable(void **state)
 {
-    (void)state;
     assert_int_equal(store_runtime_put(plane.host.store, "ban", "10.0.0.1/8", "{}", 1), 0);
     assert_int_equal(store_runtime_put(plane.host.store, "ban", "10.0.0.2", "nonsense", 1), 0);
     assert_int_equal(store_runtime_put(plane.host.store, "ban", "10.0.0.3", "{}", 1), 0);
@@ -255,7 +248,6 @@ static const char *explain(const char *from, const char *user, unsigned max)
 
 static void test_explain(void **state)
 {
-    (void)state;
     plane.config.limits.sessions_per_ip = 1;
     assert_string_equal(explain("192.0.2.1", "alice", 0), "");
     (void)admit("192.0.2.1");

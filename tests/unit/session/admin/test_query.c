@@ -41,7 +41,6 @@ static void on_chunk(struct mail *m, void *owner)
 
 static int setup(void **state)
 {
-    (void)state;
     session_case_init(&c);
     memset(&seen, 0, sizeof(seen));
     seen.is_asking = true;
@@ -50,7 +49,6 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-    (void)state;
     session_chunk_free(seen.last);
     loop_free(asker);
     session_queries_end(&c.env);
@@ -105,7 +103,6 @@ static void add_many(uint64_t n)
 
 static void test_empty(void **state)
 {
-    (void)state;
     list((struct session_query_spec){0}, NULL);
     assert_int_equal(seen.n, 0);
     assert_int_equal(seen.chunks, 1);
@@ -117,7 +114,6 @@ static void test_empty(void **state)
 
 static void test_chunks(void **state)
 {
-    (void)state;
     const size_t n = 3 * SESSION_CHUNK_ROWS + 5;
     add_many(n);
     list((struct session_query_spec){0}, NULL);
@@ -136,7 +132,6 @@ static void test_chunks(void **state)
 
 static void test_full_last_chunk(void **state)
 {
-    (void)state;
     add_many(SESSION_CHUNK_ROWS);
     list((struct session_query_spec){0}, NULL);
     assert_int_equal(seen.n, SESSION_CHUNK_ROWS);
@@ -150,7 +145,6 @@ static uint64_t in_of(uint64_t id)
 
 static void test_sorted(void **state)
 {
-    (void)state;
     add_many(1000);
     for (int is_descending = 0; is_descending < 2; is_descending++)
         for (size_t limit = 0; limit <= 1000; limit += 250) {
@@ -179,7 +173,6 @@ static void test_sorted(void **state)
 /* Keys alone, window after window: the list has no gap and nothing twice. */
 static void test_windows(void **state)
 {
-    (void)state;
     static const enum session_field by[] = {SESSION_FIELD_IN, SESSION_FIELD_USER, SESSION_FIELD_ID,
                                             SESSION_FIELD_IDLE};
     add_many(700);
@@ -216,7 +209,6 @@ static void test_windows(void **state)
 /* Rows of given sessions come in the order in which they were asked for. */
 static void test_given(void **state)
 {
-    (void)state;
     const uint64_t ids[] = {9, 3, 77, 5}; /* there is no 77 */
     add_many(10);
     list((struct session_query_spec){.ids = ids,
@@ -234,7 +226,6 @@ static void test_given(void **state)
 /* From the end it is the same list, backwards: no row is twice, none is missing. */
 static void test_from_end(void **state)
 {
-    (void)state;
     uint64_t ids[300];
     add_many(300); /* many of the same value */
     for (int is_descending = 0; is_descending < 2; is_descending++) {
@@ -264,7 +255,6 @@ static const char *text(enum session_field f)
 
 static void test_values(void **state)
 {
-    (void)state;
     struct session *s = session_case_add(&c, 3ull << 40 | 0x1a2b);
     list((struct session_query_spec){0}, NULL);
     assert_string_equal(text(SESSION_FIELD_ID), "3-1a2b");
@@ -310,7 +300,6 @@ static void expect_matches(const char *filter, size_t n)
 
 static void test_filters(void **state)
 {
-    (void)state;
     static const char *const users[] = {"ann@example.org", "bob@example.org", "joe@example.net"};
     for (uint64_t i = 0; i < 3; i++) {
         struct session *s = session_case_add(&c, 10 + i);
@@ -340,7 +329,6 @@ static void test_filters(void **state)
 /* A session that ends between two chunks is stepped over; one that comes is found at the end. */
 static void test_change_between_chunks(void **state)
 {
-    (void)state;
     const size_t n = 2 * SESSION_CHUNK_ROWS;
     add_many(n);
     seen.is_asking = false;
@@ -363,7 +351,6 @@ static void test_change_between_chunks(void **state)
 
 static void test_cancel(void **state)
 {
-    (void)state;
     add_many(2 * SESSION_CHUNK_ROWS);
     seen.is_asking = false;
     ask((struct session_query_spec){0}, NULL);
@@ -379,7 +366,6 @@ static void test_cancel(void **state)
 
 static void test_end_of_worker(void **state)
 {
-    (void)state;
     add_many(2 * SESSION_CHUNK_ROWS);
     seen.is_asking = false;
     ask((struct session_query_spec){0}, NULL);
@@ -392,7 +378,6 @@ static void test_end_of_worker(void **state)
 
 static void test_fields(void **state)
 {
-    (void)state;
     enum session_field f;
     for (int i = 0; i < SESSION_FIELD_COUNT; i++) {
         assert_int_equal(session_field_find(str_of(session_filter_fields[i].name), &f), 0);
@@ -453,7 +438,6 @@ static void kill_and_wait(const uint64_t *ids, size_t n)
 
 static void test_kill(void **state)
 {
-    (void)state;
     const uint64_t ids[] = {4, 99, 2};
     add_many(5);
     kill_and_wait(ids, 3);
@@ -472,7 +456,6 @@ static void test_kill(void **state)
 /* Many are ended a few at a time, and answered in pieces. */
 static void test_kill_many(void **state)
 {
-    (void)state;
     uint64_t ids[700];
     for (uint64_t i = 0; i < 700; i++)
         ids[i] = i + 1;
@@ -487,7 +470,6 @@ static void test_kill_many(void **state)
 /* A worker that ends in the middle of it leaves nothing behind. */
 static void test_kill_cut_short(void **state)
 {
-    (void)state;
     add_many(20);
     const struct session_kill_spec older = {.kind = REPLY_SHUTDOWN, .generation = 2};
     assert_int_equal(session_kill_here(&c.env, &older), 0);
@@ -505,7 +487,6 @@ static bool is_count_reached(void *arg)
 /* Never more than the rate: the first ones go when there was time for them. */
 static void test_kill_paced(void **state)
 {
-    (void)state;
     const struct session_kill_spec spec = {.kind = REPLY_SHUTDOWN, .rate = 80, .per = 2};
     add_many(40);
     uint64_t begin = clock_ms();
@@ -520,7 +501,6 @@ static void test_kill_paced(void **state)
 /* Only sessions of older snapshots go. */
 static void test_retire(void **state)
 {
-    (void)state;
     struct snapshot newer = c.snapshot;
     newer.generation = 2;
     c.snapshot.generation = 1;
