@@ -103,10 +103,9 @@ int worker_query(struct control *c, size_t w, const struct session_query_spec *s
         case_log(k, "query");
     if (k->is_silent[w])
         return 0;
-    struct session_chunk *chunk = calloc(1, sizeof(*chunk));
+    struct session_chunk *chunk = session_chunk_new(CASE_SESSIONS_MAX, 0);
     assert_non_null(chunk);
-    chunk->rows = calloc(CASE_SESSIONS_MAX, sizeof(*chunk->rows));
-    assert_non_null(chunk->rows);
+    memset(chunk->rows, 0, CASE_SESSIONS_MAX * sizeof(*chunk->rows));
     chunk->mail.fn = spec->deliver;
     chunk->number = spec->number;
     chunk->worker = (unsigned)w;
