@@ -6,6 +6,7 @@
 
 #include "base/os/process.h"
 #include "base/str.h"
+#include "engine/metrics.h"
 #include "rpc/server.h"
 
 #define DESCRIPTORS_BASE 64       /* standard streams, logs, the store's files, events of threads */
@@ -17,9 +18,10 @@
 #define DESCRIPTORS_OPERATORS 8
 #define DESCRIPTORS_SESSIONS_LEAST 8 /* with fewer there is no sense in starting */
 
+/* Sockets that listen, and the clients of the metrics page. */
 static uint64_t descriptors_listening(const struct config *c)
 {
-    uint64_t n = 0;
+    uint64_t n = c->metrics.address ? 1 + METRICS_CLIENTS_MAX : 0;
     for (size_t i = 0; i < c->n_listeners; i++)
         n += c->listeners[i].address.n;
     return n;

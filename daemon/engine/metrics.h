@@ -4,6 +4,9 @@
 
 #include "control/control.h"
 
+/* At once; others wait in the kernel's queue, and then nobody stays long. */
+#define METRICS_CLIENTS_MAX 32
+
 struct metrics;
 
 /* Serves GET /metrics, /healthz and /readyz on a listening socket, which it takes over unless it

@@ -3,6 +3,7 @@
 import os
 import signal
 import socket
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -185,6 +186,46 @@ def test_page_bears_bad_requests(proxy):
     assert send(b"HEAD /readyz HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200")
     assert send(b"HEAD /metrics HTTP/1.0\r\n\r\n").startswith(b"HTTP/1.0 200")
     assert proxy.engine_pid() == pid and page(proxy)
+
+
+def test_page_takes_few_descriptors(proxy):
+    """However many come, and however slowly they speak: mail goes on, and those who ask get their page when their turn comes."""
+    host, port = proxy.settings["metrics"]["address"].rsplit(":", 1)
+    pid = proxy.engine_pid()
+    before = engine.descriptors(pid)
+    crowd = [socket.create_connection((host, int(port)), timeout=60) for _ in range(300)]
+    over = threading.Event()
+
+    def drip():
+        while not over.wait(1):
+            for s in crowd[:64]:
+                try:
+                    s.send(b"G")
+                except OSError:
+                    pass
+    dripping = threading.Thread(target=drip)
+    dripping.start()
+    try:
+        crowd[-1].sendall(b"GET /healthz HTTP/1.0\r\n\r\n")  # it is the last in the kernel's queue
+        most = 0
+        for _ in range(20):
+            time.sleep(0.05)
+            most = max(most, engine.descriptors(pid) - before)
+        assert most <= 32 + 4
+        c, answer = login(proxy)
+        assert answer.startswith("a OK")
+        c.close()
+        for s in crowd[32:-1]:
+            s.close()
+        assert crowd[-1].recv(100).startswith(b"HTTP/1.0 200")  # once those who only drip have had their time
+        assert sum(engine.threads(pid).values()) < 5
+    finally:
+        over.set()
+        dripping.join()
+        for s in crowd:
+            s.close()
+    assert page(proxy)
+    wait.until(lambda: engine.descriptors(pid) <= before, "all descriptors to be given back")
 
 
 def test_history(proxy):
