@@ -10,6 +10,9 @@
 #include "engine/engine_priv.h"
 #include "io/tls/key_service.h"
 
+/* To who asks it for another configuration. */
+#define ENGINE_ENDS "this engine ends, as a new program serves or the daemon stops: ask again"
+
 #define ENGINE_KEYS_MS 5000 /* a key process starts in some milliseconds */
 
 /* ---- logs ---- */
@@ -114,6 +117,8 @@ int engine_read_config(void *arg, enum control_read how, struct config **ret,
         return 0;
     }
     int err = channel_ask(e->channel, words[how], &d);
+    if (err == -ERR_SHUTDOWN)
+        *ret_error = str_dup_c(ENGINE_ENDS);
     if (err == 0) {
         err = delivery_load(d, ret, ret_problems);
         *ret_error = STEAL(d->error);
@@ -222,6 +227,8 @@ int engine_publish_config(void *arg, struct snapshot *snapshot, char **ret_error
     struct delivery *d = engine_propose(e, NULL);
     bool is_late = e->is_stopping || e->is_quitting || handover_is_retired(e->handover);
     int err = is_late ? -ERR_SHUTDOWN : e->channel && !d ? -ERR_INTERNAL : 0;
+    if (is_late)
+        *ret_error = str_dup_c(ENGINE_ENDS);
     if (err == 0)
         err = descriptors_check(snapshot->config, e->n_workers, ret_error);
     if (err == 0)

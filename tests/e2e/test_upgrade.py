@@ -406,6 +406,27 @@ def test_new_addresses(proxy):
     c.close()
 
 
+def test_reloads_meanwhile(proxy):
+    """One that comes too late for the old program is not told that the daemon stops."""
+    refused = []
+    over = threading.Event()
+
+    def reload():
+        while not over.is_set():
+            done = proxy.ctl_run("config", "reload", check=False)
+            if done.returncode:
+                refused.append(done.stderr)
+    threads = [threading.Thread(target=reload) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for _ in range(3):
+        proxy.ctl_run("system", "upgrade", "--wait")
+    over.set()
+    for t in threads:
+        t.join()
+    assert [text for text in refused if "ask again" not in text and "another program serves" not in text] == []
+
+
 def test_by_signal(proxy):
     c, before = logged_in(proxy), proxy.engine_pid()
     proxy.process.signal(signal.SIGUSR2)
