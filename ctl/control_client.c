@@ -401,6 +401,14 @@ int control_client_explain_open(const char *path, int err, struct control_client
                strlen(path) >= sizeof(((struct sockaddr_un *)NULL)->sun_path)) {
         text = str_printf("no daemon at %s: no socket can have so long a name", path);
         err = -ERR_UNREACHABLE;
+    } else if (err == -ERR_PROTOCOL || err == -ERR_TOO_LONG) {
+        err = -ERR_PROTOCOL;
+        text =
+            str_printf("%s is not a socket of mailproxyd: what answers says something else", path);
+        hint = "-s PATH or MAILPROXY_SOCKET names another socket";
+    } else if (err == -ERR_CLOSED) {
+        text = str_printf("what listens at %s closed the connection without a word", path);
+        hint = "is mailproxyd just starting or stopping?";
     } else {
         text = str_printf("no daemon at %s", path);
     }
