@@ -503,6 +503,24 @@ static int args_finish(struct args_parser *p)
     return args_check_needed(p);
 }
 
+/* A word where names stand. `user kick state=locked` would end the sessions of nobody: such a
+ * command takes a filter by --filter, and a name that looks like one behind "--". */
+static int args_name(struct args_parser *p, const char *word, bool is_literal)
+{
+    const struct command *c = p->a->command, *list = commands_find(c->noun, "list");
+    const struct command_arg *filter = commands_arg(c, "filter");
+    const char *field = word + (*word == '!');
+    size_t n = strcspn(field, "=<>");
+    if (!is_literal && field[n] && list && filter && !(filter->flags & COMMANDS_POSITIONAL)) {
+        AUTO_FREE char *name = str_dup(str_n(field, n));
+        AUTO_FREE char *hint = str_printf("--filter '%s', or -- before a name", word);
+        if (name && commands_column(list, name))
+            return problem_usage(p->problem, hint, "%s looks like a filter", word);
+    }
+    p->positionals[p->n_positionals++] = word;
+    return 0;
+}
+
 static int args_words(struct args_parser *p)
 {
     struct args *a = p->a;
@@ -519,7 +537,7 @@ static int args_words(struct args_parser *p)
         } else if (!a->noun) {
             code = args_first_word(p, word);
         } else if (a->command) {
-            p->positionals[p->n_positionals++] = word;
+            code = args_name(p, word, is_over);
         } else if (strcmp(a->noun, "op") == 0 && strcmp(word, "wait") == 0) {
             a->command = commands_find("op", "show");
             a->options.wait = p->is_wait_verb = true;
