@@ -247,7 +247,9 @@ int nginx_tree_read(const char *path, const struct nginx_source *source,
     struct nginx_directive *root = calloc(1, sizeof(*root));
     int err = root ? tree_read_file(&all, path, root) : -ERR_NOMEM;
     if (err < 0 && err != -ERR_CONFIG && err != -ERR_NOMEM)
-        err = buf_printf(ret_error, "%s:1: %s", path, err_text(err)) < 0 ? -ERR_NOMEM : -ERR_CONFIG;
+        err = buf_printf(ret_error, "%s: cannot be read: %s", path, err_text(err)) < 0
+                  ? -ERR_NOMEM
+                  : -ERR_CONFIG;
     if (err < 0)
         nginx_tree_free(root);
     else

@@ -131,7 +131,7 @@ static void test_tree(void **state)
          "nginx.conf:1 mail{1.conf:1 a;e:1 f;}"},
         {"=== /n/nginx.conf\ninclude none/*;\na;\n", "nginx.conf:2 a;"},
         {"=== /n/nginx.conf\n\ninclude none;\n", "/n/nginx.conf:2: include /n/none: not found"},
-        {"=== /n/other\n", "/n/nginx.conf:1: not found"},
+        {"=== /n/other\n", "/n/nginx.conf: cannot be read: not found"},
         {"=== /n/nginx.conf\nmail {\na;\n",
          "/n/nginx.conf:3: unexpected end of file, \"}\" is missing"},
         {"=== /n/nginx.conf\nhttp {\na;\n", "/n/nginx.conf:1: the block has no end"},
