@@ -233,6 +233,12 @@ static void output_print_held(struct output *o)
     json_decref(held);
 }
 
+void output_release(struct output *o)
+{
+    if (o->held)
+        output_print_held(o);
+}
+
 void output_rows(struct output *o, const json_t *rows)
 {
     if (output_hold(o, rows))

@@ -79,6 +79,8 @@ void output_table_fit(struct output *o);
 /* A chunk of rows: the first one decides the widths of a table, with is_joined the first thousand
  * rows or output_end. */
 void output_rows(struct output *o, const json_t *rows);
+/* Prints the rows that wait to be measured with others. */
+void output_release(struct output *o);
 /* Sends on what was printed; that it could not be written is in write_error. */
 void output_flush(struct output *o);
 /* Ends a listing (writes the header when there was no row). */

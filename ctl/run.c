@@ -96,6 +96,8 @@ static int run_list(struct run_job *job, struct run_node *node)
         has_more = json_is_true(json_object_get(result, "more")) && next;
         free(cursor);
         cursor = has_more ? str_dup_c(next) : NULL;
+        if (!has_more && !job->is_multi)
+            output_release(&job->output); /* what is said comes behind the rows */
         if (!has_more)
             run_say(job, node, result);
         json_decref(result);
@@ -271,7 +273,8 @@ static int run_prepare(struct run_job *job, struct buf *file)
     o->is_utf8 = job->run->is_utf8;
     o->is_terminal = job->run->is_terminal;
     o->width = job->run->width;
-    o->is_joined = o->format == OUTPUT_TABLE && !(a->command->flags & COMMANDS_STREAM);
+    o->is_joined =
+        o->format == OUTPUT_TABLE && (job->is_multi || a->command->flags & COMMANDS_LIST);
     o->has_total = job->is_multi && a->command->flags & COMMANDS_LIST &&
                    o->format == OUTPUT_TABLE && !o->no_header && !a->options.quiet;
     int code = output_init(o, a->command, a->options.columns, job->is_multi, &job->problem);

@@ -98,6 +98,7 @@ static char *answer(const char *method, const json_t *params, json_int_t id)
     } plain[] = {
         {"system.whoami", "{\"user\":\"root\",\"uid\":0,\"pid\":5,\"role\":\"admin\"}"},
         {"config.show", "{\"text\":\"a = 1;\\nb = 2;\\n\"}"},
+        {"config.diff", "{\"rows\":[{\"path\":\"a\"}],\"message\":\"said\"}"},
         {"config.check", "{\"rows\":[{\"file\":\"f\",\"line\":3,\"severity\":\"error\"}]}"},
         {"pool.list", "{\"rows\":[{\"name\":\"b\",\"sessions\":5},{\"name\":\"a\",\"sessions\":7},"
                       "{\"name\":\"c\",\"sessions\":6}]}"},
@@ -227,6 +228,7 @@ static void test_lists(void **state)
     check("backends -H pool=x --allow-empty", 0, "", "");
     check("backends -o json pool=x", 3, "[]\n", "");
     check("config check -c line", 1, "line\n3\n", "");
+    check("-o table config diff -c path", 0, "KEY\na\nsaid\n", "");
 }
 
 static void test_objects(void **state)
