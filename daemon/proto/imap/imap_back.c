@@ -358,6 +358,7 @@ static const struct {
     {"SERVERBUG", BACK_FAIL_AUTH_TEMP},
     {"INUSE", BACK_FAIL_AUTH_TEMP},
     {"CONTACTADMIN", BACK_FAIL_AUTH_TEMP},
+    {"REFERRAL", BACK_FAIL_AUTH_TEMP}, /* RFC 2221: the mailbox is elsewhere, nobody is refused */
     {"LIMIT", BACK_FAIL_LIMIT},
     {"OVERQUOTA", BACK_FAIL_LIMIT},
     {"CLIENTBUG", BACK_FAIL_PROTOCOL},

@@ -253,6 +253,7 @@ static const struct sieve_judgement {
     enum back_failure failure;
 } sieve_judgements[] = {
     {"TRYLATER", BACK_FAIL_AUTH_TEMP},
+    {"REFERRAL", BACK_FAIL_AUTH_TEMP}, /* the scripts are elsewhere, nobody is refused */
     {"AUTH-TOO-WEAK", BACK_FAIL_NO_MECHANISM},
     {"ENCRYPT-NEEDED", BACK_FAIL_NO_TLS},
     {"QUOTA", BACK_FAIL_LIMIT},

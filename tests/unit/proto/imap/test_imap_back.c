@@ -98,7 +98,7 @@ static const struct back_case failure_cases[] = {
     REFUSED("ALERT", "P3 NO [ALERT] x", "auth [ALERT] x"),
     REFUSED("PRIVACYREQUIRED", "P3 NO [PRIVACYREQUIRED] x", "no-mechanism [PRIVACYREQUIRED] x"),
     REFUSED("BAD with a code", "P3 BAD [UNAVAILABLE] x", "auth-temp [UNAVAILABLE] x"),
-    REFUSED("referral", "P3 NO [REFERRAL imap://x/] x", "auth x"),
+    REFUSED("referral", "P3 NO [REFERRAL imap://x/] x", "auth-temp x"),
     REFUSED("BYE", "* BYE too many", "bye too many"),
     REFUSED("another tag", "P2 OK x", "protocol P2 OK x"),
     REFUSED("no tag", "hello", "protocol hello"),

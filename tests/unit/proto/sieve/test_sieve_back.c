@@ -51,7 +51,7 @@ static const struct back_case failure_cases[] = {
     REFUSED("QUOTA", "NO (quota/maxsize) \"full\"", "limit full"),
     REFUSED("AUTH-TOO-WEAK", "NO (AUTH-TOO-WEAK) \"x\"", "no-mechanism x"),
     REFUSED("ENCRYPT-NEEDED", "NO (ENCRYPT-NEEDED) \"x\"", "no-tls x"),
-    REFUSED("REFERRAL", "NO (REFERRAL \"sieve://a)\") \"x\"", "auth x"),
+    REFUSED("REFERRAL", "NO (REFERRAL \"sieve://a)\") \"x\"", "auth-temp x"),
     REFUSED("BYE", "BYE (TRYLATER) \"down\"", "bye down"),
     REFUSED("unknown word", "MAYBE \"x\"", "protocol MAYBE \"x\""),
     REFUSED("open code", "NO (TRY \"x\"", "protocol NO (TRY \"x\""),
