@@ -460,8 +460,9 @@ void kill_answer_about(struct request *r, const char *what, uint64_t count,
 void kill_answer(struct request *r, const struct kill_result *result)
 {
     if (result->err == -ERR_TOO_MANY)
-        request_fail(r, result->err, NULL, "more than %" PRIu64 " sessions match; nothing was done",
-                     result->matched - 1);
+        request_fail(r, result->err, NULL, "more than %" PRIu64 " %s; nothing was done",
+                     result->matched - 1,
+                     result->matched == 2 ? "session matches" : "sessions match");
     else if (result->err < 0)
         request_fail(r, result->err, NULL, NULL);
     else
