@@ -390,17 +390,6 @@ static bool engine_logs_to_stderr(const struct config *c)
     return c->n_logs == 0;
 }
 
-/* Frees them. Whoever starts the daemon sees them, too; an engine that is started again or takes
- * over says them in the log alone. */
-static void engine_say_warnings(const struct engine_options *o, const struct config *c,
-                                struct config_problems *warnings)
-{
-    config_problems_log(warnings);
-    if (o->starts == 0 && !o->is_successor && !engine_logs_to_stderr(c))
-        config_problems_say(warnings);
-    config_problems_fini(warnings);
-}
-
 /* Also to who started the daemon and does not look into its log files. */
 static void engine_say_failed(const struct config *c, int err, const char *error)
 {
@@ -427,7 +416,12 @@ int engine_run(const struct engine_options *o)
     e.number = d ? d->number : 0;
     bool is_kept = d && d->is_kept;
     int err = engine_configure_log(c, d, true);
-    engine_say_warnings(o, c, &warnings);
+    config_problems_log(&warnings);
+    /* Whoever starts the daemon sees them, too; an engine that is started again or takes over says
+     * them in the log alone. */
+    if (o->starts == 0 && !o->is_successor && !engine_logs_to_stderr(c))
+        config_problems_say(&warnings);
+    config_problems_fini(&warnings);
     if (err == 0 && o->drop)
         err = o->drop(o->drop_arg, o, c);
     if (err == 0)

@@ -204,19 +204,14 @@ int runtime_stage_list(const struct runtime *r, struct runtime_stage *s)
     return runtime_stages_list(r, s, 1);
 }
 
-static int edit_store(const struct runtime_edit *e, struct store *store)
-{
-    AUTO_FREE char *name = str_printf("%s/%s", e->edit.pool, e->edit.name);
-    if (!name)
-        return -ERR_NOMEM;
-    bool is_kept = !runtime_edit_is_empty(e);
-    AUTO_FREE char *text = is_kept ? json_text_take(runtime_edit_json(e)) : NULL;
-    return is_kept && !text ? -ERR_NOMEM : store_runtime_set(store, RUNTIME_KIND, name, text);
-}
-
 int runtime_stage_store(struct runtime_stage *s, struct store *store)
 {
-    int err = edit_store(&s->entry->stored, store);
+    const struct runtime_edit *e = &s->entry->stored;
+    bool is_kept = !runtime_edit_is_empty(e);
+    AUTO_FREE char *name = str_printf("%s/%s", e->edit.pool, e->edit.name);
+    AUTO_FREE char *text = is_kept ? json_text_take(runtime_edit_json(e)) : NULL;
+    int err = !name || (is_kept && !text) ? -ERR_NOMEM
+                                          : store_runtime_set(store, RUNTIME_KIND, name, text);
     s->is_written = err == 0;
     return err;
 }
