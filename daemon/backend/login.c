@@ -19,7 +19,7 @@ enum login_phase { LOGIN_RESOLVE, LOGIN_CONNECT, LOGIN_TLS, LOGIN_DIALOGUE, LOGI
 struct login {
     struct back *back; /* NULL before the dialogue */
     enum login_phase phase;
-    bool is_unheard; /* connecting by conn_connect_unheard */
+    bool is_unconfirmed; /* connecting by conn_connect_unconfirmed */
     bool is_delivering;
     bool is_ready;               /* it waits for login_resume */
     bool is_resumed;             /* its connection waited; a new one has not been tried */
@@ -179,7 +179,7 @@ static void on_login_timeout(struct loop_timer *t)
 {
     static const char *const phases[] = {"resolve", "connect", "tls"};
     struct login *l = CONTAINER_OF(t, struct login, timer);
-    if (l->phase == LOGIN_CONNECT && l->is_unheard && conn_is_connected(l->spec.conn)) {
+    if (l->phase == LOGIN_CONNECT && l->is_unconfirmed && conn_is_connected(l->spec.conn)) {
         login_connected(l); /* only the greeting is missing */
         return;
     }
@@ -294,8 +294,8 @@ static void login_not_connected(struct login *l, int err)
         login_fail(l, BACK_FAIL_CONNECT, "connect", err);
 }
 
-/* The first word of a server that was connected to unheard: the next address is tried where there
- * is no connection. False: it is over, or goes on elsewhere. */
+/* The first word of a server whose connect was not confirmed: the next address is tried where
+ * there is no connection. False: it is over, or goes on elsewhere. */
 static bool login_heard_first(struct login *l, int err)
 {
     if (err < 0 && err != -ERR_EOF && err != -ERR_CLOSED) {
@@ -310,7 +310,7 @@ static bool login_heard_first(struct login *l, int err)
 static void on_login_readable(struct conn *c)
 {
     struct login *l = c->owner;
-    bool is_open = l->phase == LOGIN_DIALOGUE || (l->phase == LOGIN_CONNECT && l->is_unheard);
+    bool is_open = l->phase == LOGIN_DIALOGUE || (l->phase == LOGIN_CONNECT && l->is_unconfirmed);
     for (unsigned i = 0; i < LOGIN_READS_MAX && is_open; i++) {
         char *p = loop_scratch(l->spec.loop);
         size_t n;
@@ -388,8 +388,8 @@ static void login_connect_next(struct login *l)
             share_ms = LOGIN_ATTEMPT_MIN_MS;
         login_arm(l, share_ms < left_ms ? share_ms : left_ms);
         l->outcome.server = l->addrs[l->next_addr++];
-        err = (l->is_unheard ? conn_connect_unheard
-                             : conn_connect)(l->spec.conn, &l->outcome.server, l->spec.source);
+        err = (l->is_unconfirmed ? conn_connect_unconfirmed
+                                 : conn_connect)(l->spec.conn, &l->outcome.server, l->spec.source);
         if (err == 0)
             return;
     }
@@ -496,7 +496,7 @@ static void login_take_spec(struct login *l, const struct login_spec *spec)
         l->source = *spec->source;
         l->spec.source = &l->source;
     }
-    l->is_unheard = spec->is_connect_untimed && !spec->proxy && spec->tls != BACK_TLS_IMPLICIT;
+    l->is_unconfirmed = spec->is_connect_untimed && !spec->proxy && spec->tls != BACK_TLS_IMPLICIT;
     l->started_us = loop_now_us(spec->loop);
     l->total_deadline_ms = login_deadline(loop_now_ms(spec->loop), spec->total_ms);
 }

@@ -51,7 +51,7 @@ struct login_spec {
     const struct proxyhdr *proxy; /* NULL = none; goes without the client's TLS before STARTTLS */
     bool is_proxy_v2;
     bool is_connect_untimed; /* connect_us may stay 0: where the server speaks first the login hears
-                                of the connect by its greeting, see conn_connect_unheard */
+                                of the connect by its greeting, see conn_connect_unconfirmed */
     const struct addr *source;
     struct back_env env;
     uint64_t connect_ms; /* to resolve and to connect, all addresses together */

@@ -272,7 +272,7 @@ int conn_connect(struct conn *c, const struct addr *to, const struct addr *sourc
 }
 
 /* What becomes of the connect is told by the first read. */
-static int conn_open_unheard(struct conn *c, int fd, const struct sockaddr *sa, socklen_t len)
+static int conn_open_unconfirmed(struct conn *c, int fd, const struct sockaddr *sa, socklen_t len)
 {
     if (connect(fd, sa, len) != 0 && errno != EINPROGRESS)
         return -conn_connect_errno(errno, sa->sa_family);
@@ -287,9 +287,9 @@ static int conn_open_unheard(struct conn *c, int fd, const struct sockaddr *sa, 
     return -ERR_NOMEM;
 }
 
-int conn_connect_unheard(struct conn *c, const struct addr *to, const struct addr *source)
+int conn_connect_unconfirmed(struct conn *c, const struct addr *to, const struct addr *source)
 {
-    return conn_open_tcp(c, to, source, conn_open_unheard);
+    return conn_open_tcp(c, to, source, conn_open_unconfirmed);
 }
 
 bool conn_is_connected(const struct conn *c)

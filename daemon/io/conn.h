@@ -78,9 +78,9 @@ int conn_connect_unix(struct conn *c, const char *path) NODISCARD;
  * reading on, `readable` with the peer's first bytes, or with the failure of the connect, which
  * conn_read returns then (-ERR_REFUSED, -ERR_UNREACHABLE, -ERR_TIMEOUT). Two system calls and a
  * turn less than conn_connect. */
-int conn_connect_unheard(struct conn *c, const struct addr *to,
-                         const struct addr *source) NODISCARD;
-/* For a conn of conn_connect_unheard that has said nothing yet: has the connect come about? */
+int conn_connect_unconfirmed(struct conn *c, const struct addr *to,
+                             const struct addr *source) NODISCARD;
+/* For a conn of conn_connect_unconfirmed that has said nothing yet: has the connect come about? */
 bool conn_is_connected(const struct conn *c);
 /* After so much silence the kernel asks the peer's host whether it is there; without an answer to
  * that, or to data, for as long again the conn breaks. 1 s to 9 h; UNIX sockets need no such thing.

@@ -26,7 +26,7 @@ struct rig {
 };
 
 /* Logins hear of their connect by the greeting: every test holds for these, too. */
-static bool rig_is_unheard;
+static bool rig_is_unconfirmed;
 
 static const unsigned char rig_ip[4] = {127, 0, 0, 1};
 
@@ -129,7 +129,7 @@ static inline void rig_serve(struct rig *r, const struct proto *proto, enum back
                 .is_auth_wanted = true},
         .connect_ms = 10000,
         .login_ms = 10000,
-        .is_connect_untimed = rig_is_unheard,
+        .is_connect_untimed = rig_is_unconfirmed,
         .progress = rig_on_progress,
         .done = rig_on_done,
         .arg = r,

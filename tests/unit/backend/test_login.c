@@ -613,6 +613,6 @@ int main(void)
         RIG_TEST(test_no_tls_client),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
-    rig_is_unheard = true;
-    return failed + cmocka_run_group_tests_name("unheard", tests, NULL, NULL);
+    rig_is_unconfirmed = true;
+    return failed + cmocka_run_group_tests_name("unconfirmed", tests, NULL, NULL);
 }
