@@ -267,6 +267,17 @@ static void time_mark(char dst[32], uint64_t s)
                              (unsigned long long)s / units[i].seconds, units[i].unit);
 }
 
+/* What the faint line is, as a whole: in short where there is no room for more. Returns the columns
+ * that it took. */
+static int draw_before(const char *before, struct screen *s, int row, int col, int width)
+{
+    AUTO_FREE char *text = str_printf(" (faint: %s) ", before);
+    struct str said = str_of(text ? text : "");
+    if ((int)said.n > width)
+        said = STR(" (faint: before) ");
+    return (int)said.n <= width ? screen_text(s, row, col, width, STYLE_DIM, said) : 0;
+}
+
 /* Below: how long ago the parts of the time were, and what the faint line is. */
 static void draw_times(const struct graph_layout *l, const struct graph_view *v, struct screen *s,
                        int row, int col)
@@ -280,8 +291,7 @@ static void draw_times(const struct graph_layout *l, const struct graph_view *v,
         if (at >= used)
             used = at + screen_printf(s, row, col + at, l->cols - at, STYLE_DIM, "%s ", age);
         if (i == 0 && l->has_before)
-            used += screen_printf(s, row, col + used, l->cols - used - 4, STYLE_DIM,
-                                  " (faint: %s) ", v->span->before);
+            used += draw_before(v->span->before, s, row, col + used, l->cols - used - 4);
     }
     screen_right(s, row, col + used, l->cols - used, STYLE_DIM, STR("now"));
 }

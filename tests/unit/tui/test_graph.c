@@ -123,6 +123,10 @@ static void test_words(void **state)
     assert_non_null(strstr(text, " now\n"));
     AUTO_FREE char *low = drawn(&view, &sessions, GLYPHS_FULL, 4, 80, NULL);
     assert_non_null(strstr(low, "peak 1100 in 20s\n")); /* no room for times below */
+    AUTO_FREE char *narrow = drawn(&view, &sessions, GLYPHS_FULL, 8, 34, NULL);
+    assert_non_null(strstr(narrow, "-20s  (faint: before) "));
+    AUTO_FREE char *narrowest = drawn(&view, &sessions, GLYPHS_FULL, 8, 20, NULL);
+    assert_null(strstr(narrowest, "faint"));
     /* The values of a time, and those of before in brackets. */
     view.cursor_ms = 1095000;
     AUTO_FREE char *at = drawn(&view, &logins, GLYPHS_FULL, 8, 80, NULL);
