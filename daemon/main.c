@@ -27,7 +27,6 @@
 #include "io/tls/tls_memory.h"
 #include "sandbox/sandbox.h"
 #include "supervisor/content.h"
-#include "supervisor/content_keys.h"
 #include "supervisor/supervisor.h"
 #include "supervisor/takeover.h"
 

@@ -187,6 +187,10 @@ void config_source_fini(struct config_source *s);
 /* File (of s) and line there of a line of the text. */
 void config_source_place(const struct config_source *s, unsigned line, const char **ret_file,
                          unsigned *ret_line);
+/* The habit behind what libconfig only calls a "syntax error": a sentence in English without a full
+ * stop, static; NULL when the line has none that is known. text: the whole file; line: from 1,
+ * where the reader stopped. Any thread. */
+const char *config_syntax_reason(struct str text, unsigned line);
 
 /* Adds a problem; the text is formatted. Without memory the problem is lost, the failure is not. */
 void config_problem_add(struct config_problems *p, const char *file, unsigned line, const char *key,

@@ -7,7 +7,6 @@
 #include "base/cleanup.h"
 #include "config/config_hosts.h"
 #include "config/config_places.h"
-#include "config/config_syntax.h"
 
 struct read {
     struct config *config;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Habits from other files, and slips, known by two tokens that cannot follow each other. */
-#include "config/config_syntax.h"
+#include "config/config_key.h"
 
 #include <string.h>
 

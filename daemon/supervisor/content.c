@@ -12,7 +12,6 @@
 #include "base/hash.h"
 #include "config/config_bundle.h"
 #include "config/config_refresh.h"
-#include "supervisor/content_keys.h"
 
 #define CONTENT_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL)
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: ISC */
 /* Which files have keys, and what the engine gets instead of them. */
-#include "supervisor/content_keys.h"
+#include "supervisor/content.h"
 
 #include "base/cleanup.h"
 #include "base/record.h"
