@@ -72,7 +72,7 @@ static void test_syntax_errors(void **state)
          ");\n",
          "main.conf:2: listeners[0].tls: \"on\" is not known: off, starttls, required or "
          "implicit\n"},
-        /* Slips, and habits from other files. */
+    /* Slips, and habits from other files. */
 #if LIBCONFIG_VER_MAJOR == 1 && LIBCONFIG_VER_MINOR < 7 /* later ones take it */
         {"auth = ( { type = \"users\"; }, # the last\n);\n",
          "main.conf:2: syntax error: a comma stands before a closing bracket\n"},
