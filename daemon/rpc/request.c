@@ -338,12 +338,12 @@ void request_fail(struct request *r, int err, const char *hint, const char *fmt,
 
 /* ---- the way in ---- */
 
-/* The one place where roles are checked. */
 bool request_is_wanted(const struct request *r)
 {
     return r->client || r->answered;
 }
 
+/* The one place where roles are checked. */
 bool request_is_permitted(struct request *r, const struct command *c)
 {
     if (r->peer.role >= c->role)
